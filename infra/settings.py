@@ -1,0 +1,131 @@
+"""Settings of every process: one frozen, validated object from the environment and an optional TOML file.
+
+Environment variables start with ``DARKROOM_`` and nest with ``__`` (``DARKROOM_KAFKA__BOOTSTRAP_SERVERS``);
+``DARKROOM_SETTINGS`` names a TOML file with the same names. The environment wins over the file.
+The same settings point at the local servers and at clusters elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+_FOLDER = Path(__file__).resolve().parent
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the message is one sentence that names the setting and the cure."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KafkaSettings(_Section):
+    """How to reach the brokers. TLS files are PEM paths; SASL needs a mechanism, a user and a password."""
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    ssl_cafile: Path | None = None
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.security_protocol.startswith("SASL") and not (
+            self.sasl_mechanism and self.sasl_username and self.sasl_password
+        ):
+            raise ValueError("SASL needs sasl_mechanism, sasl_username and sasl_password")
+        if self.ssl_keyfile is not None and self.ssl_certfile is None:
+            raise ValueError("ssl_keyfile needs ssl_certfile")
+        for path in (self.ssl_cafile, self.ssl_certfile, self.ssl_keyfile):
+            if path is not None and not path.is_file():
+                raise ValueError(f"the file {path} cannot be read")
+        return self
+
+
+class S3Settings(_Section):
+    """The object store. Any endpoint that speaks S3; ``endpoint_url`` None means the provider's own."""
+
+    endpoint_url: str | None = None
+    region: str = "us-east-1"
+    bucket: str = Field(default="darkroom", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    access_key: str = ""
+    secret_key: SecretStr = SecretStr("")
+
+
+class GatewaySettings(_Section):
+    """Where the HTTP gateway listens, how clients reach it, and whose forwarded headers it believes."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    public_url: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
+
+    @property
+    def base_url(self) -> str:
+        """The URL that stands in answers, without a trailing slash."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+
+class Settings(BaseSettings):
+    """All settings. Frozen: a process reads them once."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DARKROOM_", env_nested_delimiter="__", frozen=True, extra="ignore", validate_default=True
+    )
+
+    data_dir: Path = Path("var")
+    deployment: str = Field(default="local", min_length=1)
+    kafka: KafkaSettings = KafkaSettings()
+    partitions: int = Field(default=8, ge=1, le=4096)
+    replication_factor: int = Field(default=1, ge=1, le=15)
+    postgres_dsn: str = "postgresql://127.0.0.1:5432/darkroom"
+    s3: S3Settings = S3Settings()
+    triton_urls: tuple[str, ...] = ("127.0.0.1:8001",)
+    gateway: GatewaySettings = GatewaySettings()
+    secrets_dir: Path = Path()
+    catalogue_path: Path = _FOLDER / "catalogue.toml"
+    plan_path: Path = _FOLDER / "plan.toml"
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_secrets(cls, values: dict[str, object]) -> dict[str, object]:
+        if "secrets_dir" in values:
+            return values
+        return {**values, "secrets_dir": Path(str(values.get("data_dir", "var"))) / "secrets"}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        path = os.environ.get("DARKROOM_SETTINGS")
+        if path is None:
+            return (init_settings, env_settings)
+        if not Path(path).is_file():
+            raise SettingsError(f"DARKROOM_SETTINGS names {path}, which is not a file: correct the path or unset it.")
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(path)))
+
+
+def load_settings() -> Settings:
+    """The settings of this process. Raises `SettingsError` with one sentence that names the first bad setting."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "DARKROOM_" + "__".join(str(part).upper() for part in first["loc"])
+        raise SettingsError(f"The setting {name} is not usable: {first['msg']}.") from error
