@@ -1,0 +1,1 @@
+"""What travels between the parts of Darkroom: records, codecs and pure arithmetic. Imports nothing of ours."""

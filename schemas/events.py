@@ -1,0 +1,333 @@
+"""Events: what was decided, in the past tense. The meaning of an existing type never changes; a change is a new type.
+
+On the topic an event is one record: CloudEvents 1.0 binary mode, the attributes in headers, `data` with its frame as
+the value. Integers only, keys in the order of the fields here. Its id is its position, unique within the deployment.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from schemas.amounts import WindowKind
+from schemas.commands import Json, ReplyAddress, StoredObject
+from schemas.plans import Plan
+from schemas.positions import Position
+from schemas.refusals import AnyRefusal
+
+EVENT_SCHEMA = 1
+
+
+class WindowUse(msgspec.Struct, frozen=True, array_like=True):
+    """Units taken from the window of `kind` that began at `start_ms`."""
+
+    kind: WindowKind
+    start_ms: int
+    units: int
+
+
+class IdempotencyUse(msgspec.Struct, frozen=True):
+    """The key (hex) and fingerprint a decision was made under, and when the key is forgotten."""
+
+    key: str
+    fingerprint: str
+    expires_ms: int
+
+
+class EventData(msgspec.Struct, frozen=True, tag_field="type"):
+    """Base of all events; `type` in the value is the tag."""
+
+
+class PlanPublished(EventData, frozen=True, tag="plan-published"):
+    """A plan came into force in this partition; the whole content stands here."""
+
+    plan: Plan
+
+
+class AccountOpened(EventData, frozen=True, tag="account-opened"):
+    """First use, under the named plan; `subject` is sealed. The clock of regeneration starts here."""
+
+    plan: str
+    plan_version: int
+    subject: str | None
+
+
+class CreditsGranted(EventData, frozen=True, tag="credits-granted"):
+    """Units added (taken back when negative)."""
+
+    amount: int
+    reason: str
+    balance: int
+
+
+class CreditsRegenerated(EventData, frozen=True, tag="credits-regenerated"):
+    """Units that time gave; the clock of regeneration now stands at `since_ms`."""
+
+    amount: int
+    since_ms: int
+    balance: int
+
+
+class AssetRegistered(EventData, frozen=True, tag="asset-registered"):
+    """Stored bytes became asset number `number` of the account."""
+
+    asset: str
+    number: int
+    object: StoredObject
+    sealed: str | None
+    idempotency: IdempotencyUse | None
+
+
+class JobAccepted(EventData, frozen=True, tag="job-accepted"):
+    """The job stands in its account's queue of `lane` at `queue_number`; its price is reserved by the next event."""
+
+    job: str
+    model: str
+    engine: str
+    engine_version: str
+    lane: str
+    params: Mapping[str, Json]
+    input: str | None
+    sealed: str | None
+    cost: int
+    plan: str
+    plan_version: int
+    attempts_max: int
+    run_deadline_ms: int
+    in_flight_jobs_max: int
+    queue_number: int
+    queue_until_ms: int
+    client_waits_until_ms: int | None
+    reply: ReplyAddress | None
+    idempotency: IdempotencyUse | None
+
+
+class CreditsReserved(EventData, frozen=True, tag="credits-reserved"):
+    """A job's price left the balance and its windows."""
+
+    job: str
+    units: int
+    windows: tuple[WindowUse, ...]
+    plan_version: int
+    balance: int
+
+
+class AttemptReleased(EventData, frozen=True, tag="attempt-released"):
+    """The job left its account's queue for the lane; the attempt's lease and run time count from here."""
+
+    job: str
+    attempt: int
+    lease_until_ms: int
+    run_until_ms: int
+
+
+class JobStarted(EventData, frozen=True, tag="job-started"):
+    """A dispatcher began on the attempt."""
+
+    job: str
+    attempt: int
+    dispatcher: str
+    lease_until_ms: int
+
+
+class LeaseRenewed(EventData, frozen=True, tag="lease-renewed"):
+    """The attempt showed that it lives."""
+
+    job: str
+    attempt: int
+    lease_until_ms: int
+
+
+class AttemptEnded(EventData, frozen=True, tag="attempt-ended"):
+    """The attempt gave no result and its slot is free. `retry_at_ms` None: the job does not go on.
+
+    `counted` is False where it was no failure of the job (the engine was away, the lease ended before a start).
+    """
+
+    job: str
+    attempt: int
+    reason: str
+    counted: bool
+    retry_at_ms: int | None
+
+
+class JobRequeued(EventData, frozen=True, tag="job-requeued"):
+    """The job stands in its account's queue again."""
+
+    job: str
+    queue_number: int
+
+
+class JobSucceeded(EventData, frozen=True, tag="job-succeeded"):
+    """The attempt's result is the job's result and asset number `number` of the account; its slot is free."""
+
+    job: str
+    attempt: int
+    asset: str
+    number: int
+    result: StoredObject
+    model_ms: int
+
+
+class CreditsCaptured(EventData, frozen=True, tag="credits-captured"):
+    """The reservation became a charge."""
+
+    job: str
+    units: int
+    plan_version: int
+    balance: int
+
+
+class JobFailed(EventData, frozen=True, tag="job-failed"):
+    """The job ended without a result; `reason` is a word, `detail` one sentence."""
+
+    job: str
+    reason: str
+    detail: str
+
+
+class JobCanceled(EventData, frozen=True, tag="job-canceled"):
+    """The client ended the job; a slot that an attempt holds stays taken until that attempt ends."""
+
+    job: str
+
+
+class JobExpired(EventData, frozen=True, tag="job-expired"):
+    """The job waited longer than its plan lets it."""
+
+    job: str
+
+
+class CreditsReleased(EventData, frozen=True, tag="credits-released"):
+    """The reservation ended without a charge; its units are back where they came from."""
+
+    job: str
+    units: int
+    windows: tuple[WindowUse, ...]
+    reason: str
+    balance: int
+
+
+class IdempotencyForgotten(EventData, frozen=True, tag="idempotency-forgotten"):
+    """A key's life is over."""
+
+    key: str
+
+
+class CommandRefused(EventData, frozen=True, tag="command-refused"):
+    """The command was not carried out, for a named reason."""
+
+    command: str
+    refusal: AnyRefusal
+
+
+class CommandDuplicate(EventData, frozen=True, tag="command-duplicate"):
+    """The command repeated an earlier one, whose decision stands at `of`; `made` is what that one made."""
+
+    command: str
+    of: str
+    made: str
+    reply: ReplyAddress | None
+
+
+class CommandIgnored(EventData, frozen=True, tag="command-ignored"):
+    """The command changed nothing, for a named reason (a late outcome, a tick with nothing due)."""
+
+    command: str
+    reason: str
+    subject: str | None = None
+
+
+class CommandUnreadable(EventData, frozen=True, tag="command-unreadable"):
+    """The item could not be read; it stands in `dead-letters`."""
+
+    reason: str
+    bytes: int
+
+
+class CommandQuarantined(EventData, frozen=True, tag="command-quarantined"):
+    """Deciding the command failed in three takeovers; it stands in `dead-letters`."""
+
+    command: str
+    account: str
+    takeovers: int
+
+
+class PartitionResumed(EventData, frozen=True, tag="partition-resumed"):
+    """An operator let the partition go on after it had stopped itself."""
+
+
+AnyEvent = (
+    PlanPublished
+    | AccountOpened
+    | CreditsGranted
+    | CreditsRegenerated
+    | AssetRegistered
+    | JobAccepted
+    | CreditsReserved
+    | AttemptReleased
+    | JobStarted
+    | LeaseRenewed
+    | AttemptEnded
+    | JobRequeued
+    | JobSucceeded
+    | CreditsCaptured
+    | JobFailed
+    | JobCanceled
+    | JobExpired
+    | CreditsReleased
+    | IdempotencyForgotten
+    | CommandRefused
+    | CommandDuplicate
+    | CommandIgnored
+    | CommandUnreadable
+    | CommandQuarantined
+    | PartitionResumed
+)
+
+
+class Event(msgspec.Struct, frozen=True):
+    """An event in its frame: the value of a record of `events`.
+
+    `account` is an account id or a partition's own stream, `version` its gapless number there (from 1), `time_ms` the
+    partition's time, `command` the id of the command that caused it.
+    """
+
+    position: str
+    account: str
+    product: str
+    version: int
+    time_ms: int
+    command: str
+    actor: str
+    data: AnyEvent
+    trace: str | None = None
+    schema: int = EVENT_SCHEMA
+
+    @property
+    def at(self) -> Position:
+        """The position as a record."""
+        return Position(*map(int, self.position.split(".")))
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Event)
+
+
+def encode_event(event: Event) -> bytes:
+    """The record's value; equal events give equal bytes."""
+    return _encoder.encode(event)
+
+
+def decode_event(value: bytes) -> Event:
+    """The event in a record's value; raises msgspec.DecodeError for anything else."""
+    return _decoder.decode(value)
+
+
+def event_type(data: EventData) -> str:
+    """The word that names the event's type, as on the wire."""
+    return str(data.__struct_config__.tag)
+
+
+def cloud_event_type(data: EventData) -> str:
+    """The CloudEvents `type` attribute."""
+    return f"darkroom.{event_type(data)}.v{EVENT_SCHEMA}"

@@ -1,0 +1,107 @@
+"""Replies: what the decider tells the gateway that waits (design section 2, point 21). Kept an hour, never a record.
+
+Records of `replies` are keyed by gateway incarnation; a value is a JSON array of replies.
+"""
+
+import msgspec
+
+from schemas.commands import StoredObject
+from schemas.refusals import AnyRefusal
+
+
+class Answer(msgspec.Struct, frozen=True, tag_field="kind"):
+    """Base of what a reply says."""
+
+
+class JobDecided(Answer, frozen=True, tag="job-decided"):
+    """The job was accepted (now, or earlier under the same key); `position` in the reply is where it was decided."""
+
+    job: str
+    status: str
+    cost: int
+    balance: int
+
+
+class JobEndedAnswer(Answer, frozen=True, tag="job-ended"):
+    """The job ended; exactly one of `result` and `reason` is there for succeeded and failed."""
+
+    job: str
+    status: str
+    charged: int
+    balance: int
+    asset: str | None = None
+    result: StoredObject | None = None
+    reason: str | None = None
+    detail: str | None = None
+
+
+class JobCancelAccepted(Answer, frozen=True, tag="job-cancel-accepted"):
+    """The job is canceled and its reservation is released."""
+
+    job: str
+    balance: int
+
+
+class AssetAccepted(Answer, frozen=True, tag="asset-accepted"):
+    """The asset is usable at once."""
+
+    asset: str
+    number: int
+    object: StoredObject
+
+
+class BalanceChanged(Answer, frozen=True, tag="balance-changed"):
+    """A grant was booked, or an account opened."""
+
+    balance: int
+
+
+class Done(Answer, frozen=True, tag="done"):
+    """The command was carried out and has nothing to tell."""
+
+
+class Refused(Answer, frozen=True, tag="refused"):
+    """The command was refused."""
+
+    refusal: AnyRefusal
+
+
+class Broken(Answer, frozen=True, tag="broken"):
+    """The command could not be read or decided; it stands in `dead-letters`, nothing was charged."""
+
+    reason: str
+
+
+AnyAnswer = (
+    JobDecided
+    | JobEndedAnswer
+    | JobCancelAccepted
+    | AssetAccepted
+    | BalanceChanged
+    | Done
+    | Refused
+    | Broken
+)
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """An answer for the waiter `correlation`; `position` is the source of the decision it speaks of."""
+
+    correlation: str
+    account: str
+    position: str
+    answer: AnyAnswer
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(list[Reply])
+
+
+def encode_replies(replies: list[Reply]) -> bytes:
+    """The value of a `replies` record."""
+    return _encoder.encode(replies)
+
+
+def decode_replies(value: bytes) -> list[Reply]:
+    """The replies in a record's value; raises msgspec.DecodeError for anything else."""
+    return _decoder.decode(value)
