@@ -57,6 +57,7 @@ class CreditsGranted(EventData, frozen=True, tag="credits-granted"):
     amount: int
     reason: str
     balance: int
+    idempotency: IdempotencyUse | None
 
 
 class CreditsRegenerated(EventData, frozen=True, tag="credits-regenerated"):
@@ -97,6 +98,7 @@ class JobAccepted(EventData, frozen=True, tag="job-accepted"):
     queue_number: int
     queue_until_ms: int
     client_waits_until_ms: int | None
+    balance: int
     reply: ReplyAddress | None
     idempotency: IdempotencyUse | None
 
@@ -138,7 +140,7 @@ class LeaseRenewed(EventData, frozen=True, tag="lease-renewed"):
 
 
 class AttemptEnded(EventData, frozen=True, tag="attempt-ended"):
-    """The attempt gave no result and its slot is free. `retry_at_ms` None: the job does not go on.
+    """The attempt gave no result and its slot is free; the job goes on at `retry_at_ms` (None: it had ended before).
 
     `counted` is False where it was no failure of the job (the engine was away, the lease ended before a start).
     """
@@ -178,9 +180,13 @@ class CreditsCaptured(EventData, frozen=True, tag="credits-captured"):
 
 
 class JobFailed(EventData, frozen=True, tag="job-failed"):
-    """The job ended without a result; `reason` is a word, `detail` one sentence."""
+    """The job ended without a result; `reason` is a word, `detail` one sentence.
+
+    `attempt` is the one whose end this was (its slot is free), None where none held a slot.
+    """
 
     job: str
+    attempt: int | None
     reason: str
     detail: str
 
@@ -208,9 +214,9 @@ class CreditsReleased(EventData, frozen=True, tag="credits-released"):
 
 
 class IdempotencyForgotten(EventData, frozen=True, tag="idempotency-forgotten"):
-    """A key's life is over."""
+    """The lives of these keys are over."""
 
-    key: str
+    keys: tuple[str, ...]
 
 
 class CommandRefused(EventData, frozen=True, tag="command-refused"):
@@ -289,7 +295,8 @@ class Event(msgspec.Struct, frozen=True):
     """An event in its frame: the value of a record of `events`.
 
     `account` is an account id or a partition's own stream, `version` its gapless number there (from 1), `time_ms` the
-    partition's time, `command` the id of the command that caused it.
+    partition's time, `command` the id of the command that caused it. `last` marks the last event of its command: a
+    reader that stops only after such an event never shows half a decision.
     """
 
     position: str
@@ -301,6 +308,7 @@ class Event(msgspec.Struct, frozen=True):
     actor: str
     data: AnyEvent
     trace: str | None = None
+    last: bool = False
     schema: int = EVENT_SCHEMA
 
     @property

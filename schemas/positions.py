@@ -25,6 +25,6 @@ class Position(msgspec.Struct, frozen=True, order=True):
 
 
 def parse_position(text: str) -> Position | None:
-    """The position that `text` writes in decimal as `partition.offset.index.ordinal`, or None when it is not of that form."""
+    """The position written as `partition.offset.index.ordinal` in decimal, or None when `text` is not of that form."""
     match = _FORM.fullmatch(text)
     return Position(*map(int, match.groups())) if match else None

@@ -1,0 +1,71 @@
+"""`evolve`: what an event changes in the state. Pure and total: every event type has its row in the table below.
+
+The state of a partition is the fold of its events by this function; nothing else may change it, except the reserved
+records `position` and `suspect`. Nothing here asks the plan, the clock or a rule: an event carries what it needs.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import replace
+
+from processors.accounts import evolve as accounts
+from processors.accounts.state import Account, Partition, account_key, partition_key
+from processors.draft import Changes, Read, Record, overlay, typed
+from processors.jobs import evolve as jobs
+from schemas import events as ev
+from schemas.identifiers import is_partition_stream
+
+Handler = Callable[[Read, ev.Event, Any], Changes]
+
+
+def _nothing(read: Read, event: ev.Event, data: ev.EventData) -> Changes:
+    """The event changes no record but its stream's version."""
+    return {}
+
+
+HANDLERS: dict[type[ev.EventData], Handler] = {
+    ev.PlanPublished: accounts.plan_published,
+    ev.AccountOpened: accounts.account_opened,
+    ev.CreditsGranted: accounts.credits_granted,
+    ev.CreditsRegenerated: accounts.credits_regenerated,
+    ev.AssetRegistered: accounts.asset_registered,
+    ev.JobAccepted: jobs.job_accepted,
+    ev.CreditsReserved: accounts.credits_reserved,
+    ev.AttemptReleased: jobs.attempt_released,
+    ev.JobStarted: jobs.job_started,
+    ev.LeaseRenewed: jobs.lease_renewed,
+    ev.AttemptEnded: jobs.attempt_ended,
+    ev.JobRequeued: jobs.job_requeued,
+    ev.JobSucceeded: jobs.job_succeeded,
+    ev.CreditsCaptured: accounts.credits_captured,
+    ev.JobFailed: jobs.job_failed,
+    ev.JobCanceled: jobs.job_canceled,
+    ev.JobExpired: jobs.job_expired,
+    ev.CreditsReleased: accounts.credits_released,
+    ev.IdempotencyForgotten: accounts.idempotency_forgotten,
+    ev.CommandRefused: _nothing,
+    ev.CommandDuplicate: jobs.command_duplicate,
+    ev.CommandIgnored: _nothing,
+    ev.CommandUnreadable: _nothing,
+    ev.CommandQuarantined: _nothing,
+    ev.PartitionResumed: _nothing,
+}
+
+
+def evolve(read: Read, event: ev.Event) -> Changes:
+    """The records that `event` changes (None: the record ends), given a reader of the state before it."""
+    changes = HANDLERS[type(event.data)](read, event, event.data)
+    stream = event.account
+    if is_partition_stream(stream):
+        key = partition_key(stream)
+        partition = typed(overlay(changes, read)(key), Partition) or Partition()
+        assert event.version == partition.version + 1, f"version {event.version} after {partition.version} in {stream}"
+        changes[key] = replace(partition, version=event.version)
+        return changes
+    key = account_key(stream)
+    header: Record | None = changes[key] if key in changes else read(key)
+    assert isinstance(header, Account), f"{type(event.data).__name__} before {stream} was opened"
+    assert event.version == header.version + 1, f"version {event.version} after {header.version} in {stream}"
+    changes[key] = replace(header, version=event.version)
+    return changes

@@ -1,0 +1,109 @@
+r"""State of a live job: one frozen record per phase, so that fields which make no sense do not exist.
+
+    Waiting ---- attempt-released ---> Released --- job-started ---> Running
+       ^  \                              |  |                        |  |
+       |   `- canceled, expired: gone    |  `--- attempt-ended ------'  `-- succeeded, failed: gone
+    requeued                             |            |
+       |                                 `- canceled -+--> Ending -- attempt-ended: gone
+    Backoff <---- attempt-ended (retry) --------------'
+
+A job that has ended and holds no slot has no record: its history is in `events` and the read model.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from schemas.commands import Json, ReplyAddress
+
+REPLY_ADDRESSES_MAX = 8
+
+
+class Waiting(msgspec.Struct, frozen=True, tag_field="phase", tag="waiting"):
+    """In its account's queue under `number`."""
+
+    number: int
+
+
+class Backoff(msgspec.Struct, frozen=True, tag_field="phase", tag="backoff"):
+    """Between two attempts."""
+
+    retry_at_ms: int
+
+
+class Released(msgspec.Struct, frozen=True, tag_field="phase", tag="released"):
+    """The attempt stands in the lane; nobody has begun on it yet."""
+
+    lease_until_ms: int
+    run_until_ms: int
+
+
+class Running(msgspec.Struct, frozen=True, tag_field="phase", tag="running"):
+    """A dispatcher works on the attempt."""
+
+    lease_until_ms: int
+    run_until_ms: int
+
+
+class Ending(msgspec.Struct, frozen=True, tag_field="phase", tag="ending"):
+    """Canceled; the attempt still holds the slot, so that nobody gets work for nothing by canceling."""
+
+    lease_until_ms: int
+    run_until_ms: int
+
+
+Phase = Waiting | Backoff | Released | Running | Ending
+Attempted = Released | Running | Ending
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A live job. `attempt` is the number of the last one released, `failures` those that count against it."""
+
+    phase: Phase
+    model: str
+    engine: str
+    engine_version: str
+    lane: str
+    params: Mapping[str, Json]
+    input: str | None
+    sealed: str | None
+    cost: int
+    plan_version: int
+    attempts_max: int
+    run_deadline_ms: int
+    queue_until_ms: int
+    client_waits_until_ms: int | None
+    attempt: int = 0
+    failures: int = 0
+    unavailable_since_ms: int | None = None
+    replies: tuple[ReplyAddress, ...] = ()
+    trace: str | None = None
+
+    @property
+    def due_ms(self) -> int:
+        """When a tick has to look at the job."""
+        match self.phase:
+            case Waiting():
+                return self.queue_until_ms
+            case Backoff(retry_at_ms):
+                return min(retry_at_ms, self.queue_until_ms)
+            case Released(lease, run) | Running(lease, run) | Ending(lease, run):
+                return min(lease, run)
+
+    @property
+    def status(self) -> str:
+        """The word of design section 4 for where the job is."""
+        match self.phase:
+            case Waiting() | Backoff():
+                return "accepted"
+            case Released():
+                return "queued"
+            case Running():
+                return "running"
+            case Ending():
+                return "canceled"
+
+
+def job_key(account: str, job: str) -> str:
+    """The key of a job's record in the topic `accounts`."""
+    return f"{account}|job|{job}"
