@@ -139,10 +139,10 @@ def _filter_strip(strip: Floats, bank: Floats, scale: int) -> Floats:
 
 
 def _limit_ringing(answers: Floats, differences: Floats, middle: Floats) -> None:
-    """Keep each answer within what its 3x3 source neighbours span, widened by a quarter of that span."""
+    """Keep each answer within what its 3x3 source neighbours span, widened by a tenth of that span."""
     near = differences.reshape(-1, 7, 7)[:, 2:5, 2:5].reshape(-1, 9)
     low, high = near.min(axis=1), near.max(axis=1)
-    room = (high - low) * np.float32(0.25)
+    room = (high - low) * np.float32(0.1)
     np.clip(answers, (middle + low - room)[:, None], (middle + high + room)[:, None], out=answers)
 
 
