@@ -1,0 +1,1 @@
+"""Kafka: transactions, readers, the command appender, topics; over aiokafka's connections and record codec."""

@@ -1,0 +1,106 @@
+"""Ports of the log: what the pipeline asks of Kafka. `infra.kafka.memory` implements the same in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
+    """A record to append inside a transaction; no partitioner runs. ``timestamp_ms`` is the producer's time."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    timestamp_ms: int = 0
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """A record of a partition as it was read."""
+
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Appended(NamedTuple):
+    """Where an item landed: the record's offset, the item's index in the record, and the broker's time."""
+
+    offset: int
+    item_index: int
+    broker_time_ms: int
+
+
+class TransactionError(Exception):
+    """The transaction was refused or its outcome is unknown. Forget the producer and the state built with it."""
+
+
+class Fenced(TransactionError):
+    """Another producer has initialised the same transactional id since."""
+
+
+class OutcomeUnknown(Exception):
+    """Nobody can say whether the item is on the log: the acknowledgement did not come in time."""
+
+
+class Overloaded(Exception):
+    """The queue is full; the item was not sent."""
+
+
+class ReadFault(Exception):
+    """The log could not be read as asked: not in time, or what was asked for is not there."""
+
+
+class TransactionalLog(Protocol):
+    """Whole transactions in order. After any exception the object is dead; make a new one and initialise it."""
+
+    async def initialise(self) -> None:
+        """Fence every predecessor; on return its transactions are committed or aborted, never open."""
+        ...
+
+    async def commit(self, records: Sequence[Outgoing]) -> Mapping[tuple[str, int], int]:
+        """Append all or nothing; the answer is the offset of each partition's first record.
+
+        Raises `TransactionError` when refused or unknown. ``records`` must not be empty.
+        """
+        ...
+
+
+class LogReader(Protocol):
+    """Reads partitions at explicit offsets; nothing is remembered between calls."""
+
+    def read(
+        self, topic: str, partition: int, begin: int, end: int | None = None, *, committed: bool = True
+    ) -> AsyncIterator[Sequence[Record]]:
+        """Batches of records with ``begin <= offset < end`` in order; ``end`` None is the end at the call.
+
+        ``committed`` leaves out aborted and open transactions. Raises `ReadFault` when ``begin`` is older than the
+        log (a hole), when the log does not get to ``end`` in time, or the broker does not answer.
+        """
+        ...
+
+    async def begin_offset(self, topic: str, partition: int) -> int:
+        """The oldest offset that is still kept."""
+        ...
+
+    async def end_offset(self, topic: str, partition: int, *, committed: bool = True) -> int:
+        """The offset after the last readable record; with ``committed`` the last stable offset (LSO)."""
+        ...
+
+
+class Appender(Protocol):
+    """Appends items to ``commands``: idempotent, never in a transaction."""
+
+    async def append(self, partition: int, item: bytes) -> Appended:
+        """On return the item is on the log (acks=all). Raises `OutcomeUnknown` or `Overloaded`."""
+        ...
+
+    async def append_many(self, partition: int, items: Sequence[bytes]) -> list[Appended]:
+        """The same for several items, in order; they may land in more than one record."""
+        ...
