@@ -57,9 +57,7 @@ def unreadable(read: Read, place: tuple[int, int, int], time_ms: int, reason: st
     return draft
 
 
-def quarantined(
-    read: Read, envelope: cmd.Envelope, place: tuple[int, int, int], time_ms: int, takeovers: int
-) -> Draft:
+def quarantined(read: Read, envelope: cmd.Envelope, place: tuple[int, int, int], time_ms: int, takeovers: int) -> Draft:
     """The trace of a command whose decision failed in every takeover; its client is told, nothing is charged."""
     draft = Draft(read, evolve, envelope, place, time_ms)
     command = accounts.name(envelope.command)

@@ -34,17 +34,7 @@ from schemas.plans import Plan
 from schemas.replies import AnyAnswer, Reply
 
 Record = (
-    Account
-    | Reservation
-    | Idempotency
-    | Asset
-    | Queued
-    | Job
-    | Partition
-    | PlanRecord
-    | RingEntry
-    | Progress
-    | Suspect
+    Account | Reservation | Idempotency | Asset | Queued | Job | Partition | PlanRecord | RingEntry | Progress | Suspect
 )
 Read = Callable[[str], Record | None]
 Changes = dict[str, Record | None]

@@ -171,8 +171,14 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     schema: int = ENVELOPE_SCHEMA
 
 
+class _Addressed(msgspec.Struct, frozen=True):
+    account: str = ""
+    reply: ReplyAddress | None = None
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Envelope)
+_addressed = msgspec.json.Decoder(_Addressed)
 
 
 class CommandUnreadable(ValueError):
@@ -193,3 +199,12 @@ def decode_command(item: bytes) -> Envelope:
     if envelope.schema > ENVELOPE_SCHEMA:
         raise CommandUnreadable("newer-schema")
     return envelope
+
+
+def reply_address(item: bytes) -> tuple[str, ReplyAddress | None]:
+    """(account, address) of an item that is no readable envelope, as far as that much can be read of it."""
+    try:
+        addressed = _addressed.decode(item)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return "", None
+    return addressed.account, addressed.reply

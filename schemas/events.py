@@ -331,11 +331,11 @@ def decode_event(value: bytes) -> Event:
     return _decoder.decode(value)
 
 
-def event_type(data: EventData) -> str:
+def event_type(data: EventData | type[EventData]) -> str:
     """The word that names the event's type, as on the wire."""
     return str(data.__struct_config__.tag)
 
 
-def cloud_event_type(data: EventData) -> str:
+def cloud_event_type(data: EventData | type[EventData]) -> str:
     """The CloudEvents `type` attribute."""
     return f"darkroom.{event_type(data)}.v{EVENT_SCHEMA}"

@@ -72,16 +72,7 @@ class Broken(Answer, frozen=True, tag="broken"):
     reason: str
 
 
-AnyAnswer = (
-    JobDecided
-    | JobEndedAnswer
-    | JobCancelAccepted
-    | AssetAccepted
-    | BalanceChanged
-    | Done
-    | Refused
-    | Broken
-)
+AnyAnswer = JobDecided | JobEndedAnswer | JobCancelAccepted | AssetAccepted | BalanceChanged | Done | Refused | Broken
 
 
 class Reply(msgspec.Struct, frozen=True):

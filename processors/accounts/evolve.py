@@ -72,9 +72,7 @@ def asset_registered(read: Read, event: ev.Event, data: ev.AssetRegistered) -> C
     return changes
 
 
-def remember(
-    changes: Changes, event: ev.Event, use: ev.IdempotencyUse | None, made: str, answer: AnyAnswer
-) -> None:
+def remember(changes: Changes, event: ev.Event, use: ev.IdempotencyUse | None, made: str, answer: AnyAnswer) -> None:
     """Keep what a key decided, where there was one."""
     if use is not None:
         record = Idempotency(use.fingerprint, event.position, made, answer, use.expires_ms)

@@ -161,8 +161,6 @@ class Suspect(msgspec.Struct, frozen=True):
     takeovers: int
 
 
-
-
 SEPARATOR: Final = "|"
 
 

@@ -272,9 +272,7 @@ def _succeed(draft: Draft, command: cmd.RecordOutcome, job: Job, outcome: cmd.Su
     _tell(draft, account, job, answer)
 
 
-def _fail(
-    draft: Draft, account: str, name: str, job: Job, attempt: int | None, reason: str, detail: str
-) -> None:
+def _fail(draft: Draft, account: str, name: str, job: Job, attempt: int | None, reason: str, detail: str) -> None:
     draft.emit(account, ev.JobFailed(name, attempt, reason, detail))
     balance = _release(draft, account, name, "failed")
     _tell(draft, account, job, JobEndedAnswer(name, "failed", 0, balance, reason=reason, detail=detail))

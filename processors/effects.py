@@ -1,0 +1,126 @@
+"""Drafts into the records of one transaction. Pure: events, work items, replies, dead letters, changed state, position.
+
+Everything a batch of commands leads to stands in one Kafka transaction (design section 1): a reader of committed
+records sees all of it or none.
+"""
+
+import datetime
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from infra.kafka.ports import Outgoing
+from processors.draft import Draft
+from processors.jobs.decide import input_object
+from processors.jobs.state import Job, job_key
+from schemas import topics
+from schemas.events import AttemptReleased, Event, EventData, cloud_event_type, encode_event
+from schemas.identifiers import partition_of
+from schemas.replies import Reply, encode_replies
+from schemas.work import WorkItem, encode_work
+
+REPLIES_A_RECORD_MAX = 200
+
+
+class Addressing:
+    """Where records go: the deployment's name for CloudEvents' `source`, and the number of partitions."""
+
+    __slots__ = ("partitions", "source")
+
+    def __init__(self, deployment: str, partitions: int) -> None:
+        self.source = f"/darkroom/{deployment}".encode()
+        self.partitions = partitions
+
+
+@lru_cache(maxsize=256)
+def _rfc3339(time_ms: int) -> bytes:
+    moment = datetime.datetime.fromtimestamp(time_ms / 1000, tz=datetime.UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()
+
+
+@lru_cache(maxsize=64)
+def _type_header(data: type[EventData]) -> tuple[str, bytes]:
+    return ("ce_type", cloud_event_type(data).encode())
+
+
+def event_record(event: Event, partition: int, addressing: Addressing) -> Outgoing:
+    """The event as a record of `events`: CloudEvents 1.0, binary mode of the Kafka protocol binding."""
+    account = event.account.encode()
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event.position.encode()),
+        ("ce_source", addressing.source),
+        _type_header(type(event.data)),
+        ("ce_subject", account),
+        ("ce_time", _rfc3339(event.time_ms)),
+        ("content-type", b"application/json"),
+    ]
+    if event.trace is not None:
+        headers.append(("ce_traceparent", event.trace.encode()))
+    return Outgoing(topics.EVENTS, partition, account, encode_event(event), tuple(headers), event.time_ms)
+
+
+def draft_records(draft: Draft, addressing: Addressing) -> list[Outgoing]:
+    """Events and work items of one draft."""
+    partition = draft.place[0]
+    records: list[Outgoing] = []
+    for event in draft.events:
+        records.append(event_record(event, partition, addressing))
+        if type(event.data) is AttemptReleased:
+            records.append(_work_record(draft, event, event.data, partition))
+    return records
+
+
+def _work_record(draft: Draft, event: Event, released: AttemptReleased, partition: int) -> Outgoing:
+    job = draft.get(job_key(event.account, released.job))
+    header = draft.account(event.account)
+    plan = draft.plan()
+    assert isinstance(job, Job)
+    assert header is not None
+    assert plan is not None
+    item = WorkItem(
+        job=released.job,
+        account=event.account,
+        product=header.product,
+        attempt=released.attempt,
+        lane=job.lane,
+        model=job.model,
+        engine=job.engine,
+        engine_version=job.engine_version,
+        params=job.params,
+        input=input_object(draft, event.account, job.input),
+        sealed=job.sealed,
+        output_key=f"{event.account}/{released.job}/{released.attempt}",
+        lease_until_ms=released.lease_until_ms,
+        lease_ms=plan.leases.running_ms,
+        run_until_ms=released.run_until_ms,
+        client_waits_until_ms=job.client_waits_until_ms,
+        trace=job.trace,
+    )
+    topic = topics.dispatch_topic(job.lane)
+    return Outgoing(topic, partition, released.job.encode(), encode_work(item), (), event.time_ms)
+
+
+def reply_records(answers: Iterable[tuple[str, Reply]], addressing: Addressing, time_ms: int) -> list[Outgoing]:
+    """Replies packed per gateway, in order."""
+    by_gateway: dict[str, list[Reply]] = {}
+    for gateway, reply in answers:
+        by_gateway.setdefault(gateway, []).append(reply)
+    records = []
+    for gateway, replies in by_gateway.items():
+        partition = partition_of(gateway, addressing.partitions)
+        for at in range(0, len(replies), REPLIES_A_RECORD_MAX):
+            value = encode_replies(replies[at : at + REPLIES_A_RECORD_MAX])
+            records.append(Outgoing(topics.REPLIES, partition, gateway.encode(), value, (), time_ms))
+    return records
+
+
+def dead_letter(item: bytes, place: tuple[int, int, int], reason: str, account: str, time_ms: int) -> Outgoing:
+    """What could not be read or decided, whole, with where it stood and why."""
+    partition, offset, index = place
+    headers = (("reason", reason.encode()), ("account", account.encode()), ("topic", topics.COMMANDS.encode()))
+    return Outgoing(topics.DEAD_LETTERS, partition, f"{partition}.{offset}.{index}".encode(), item, headers, time_ms)
+
+
+def state_records(writes: Sequence[tuple[bytes, bytes | None]], partition: int, time_ms: int) -> list[Outgoing]:
+    """Changed state as records of `accounts`."""
+    return [Outgoing(topics.ACCOUNTS, partition, key, value, (), time_ms) for key, value in writes]

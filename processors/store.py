@@ -1,0 +1,170 @@
+"""A partition's decision state in memory: the bytes of the topic `accounts`, decoded at first use.
+
+The store holds what stands on the topic, byte for byte, plus decoded copies of what was used lately. It is changed by
+drafts before their transaction commits and thrown away with its owner when the outcome is unknown, so it never has to
+be undone (spike.md section 7). Timers are a heap over the first nine bytes of each value; entries that a later write
+made stale are dropped when they come up.
+"""
+
+import heapq
+from typing import Any
+
+import msgspec
+
+from processors.accounts.state import (
+    Account,
+    Asset,
+    Idempotency,
+    Partition,
+    PlanRecord,
+    Progress,
+    Queued,
+    Reservation,
+    RingEntry,
+    Suspect,
+    position_key,
+    suspect_key,
+)
+from processors.draft import Changes, Record, typed
+from processors.jobs.state import Job
+from schemas.codec import encode_state, state_due_ms, state_json
+from schemas.identifiers import partition_stream
+
+_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
+    "account": msgspec.json.Decoder(Account),
+    "reservation": msgspec.json.Decoder(Reservation),
+    "idempotency": msgspec.json.Decoder(Idempotency),
+    "asset": msgspec.json.Decoder(Asset),
+    "queued": msgspec.json.Decoder(Queued),
+    "job": msgspec.json.Decoder(Job),
+    "partition": msgspec.json.Decoder(Partition),
+    "plan": msgspec.json.Decoder(PlanRecord),
+    "ring": msgspec.json.Decoder(RingEntry),
+    "position": msgspec.json.Decoder(Progress),
+    "suspect": msgspec.json.Decoder(Suspect),
+}
+HOT_RECORDS_MAX = 50_000
+
+
+def decode_record(key: str, value: bytes) -> Record:
+    """The state record that stands under `key`; raises StateTooNew for a newer schema version."""
+    state_due_ms(value)
+    record: Record = _DECODERS[key.split("|", 2)[1]].decode(state_json(value))
+    return record
+
+
+def due_ms(record: Record) -> int:
+    """When a tick has to look at the record, 0 for never."""
+    if isinstance(record, Job):
+        return record.due_ms
+    if isinstance(record, Idempotency):
+        return record.expires_ms
+    return 0
+
+
+class Store:
+    """The state of one partition. Not safe for use by more than its one owner."""
+
+    def __init__(self, partition: int) -> None:
+        self.stream = partition_stream(partition)
+        self._values: dict[str, bytes] = {}
+        self._hot: dict[str, Record | None] = {}
+        self._dirty: dict[str, None] = {}
+        self._timers: list[tuple[int, str]] = []
+        self._timers_rebuilt_at = 1024
+
+    def load(self, key: bytes, value: bytes | None) -> None:
+        """Take a record of the topic as it stands there, in the topic's order; `loaded` ends the cold start."""
+        name = key.decode()
+        if value is None:
+            self._values.pop(name, None)
+        else:
+            state_due_ms(value)  # refuses what a newer release wrote
+            self._values[name] = value
+
+    def loaded(self) -> None:
+        """Build the timers from the values."""
+        self._timers = [(due, key) for key, value in self._values.items() if (due := state_due_ms(value))]
+        heapq.heapify(self._timers)
+        self._timers_rebuilt_at = max(1024, len(self._timers))
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def read(self, key: str) -> Record | None:
+        """The record under `key`, None where there is none."""
+        try:
+            return self._hot[key]
+        except KeyError:
+            pass
+        value = self._values.get(key)
+        record = None if value is None else decode_record(key, value)
+        if record is not None:
+            self._hot[key] = record
+        return record
+
+    def progress(self) -> Progress:
+        """The reserved record `position`."""
+        return typed(self.read(position_key(self.stream)), Progress) or Progress()
+
+    def suspect(self) -> Suspect | None:
+        """The reserved record `suspect`, None when no command is under suspicion."""
+        return typed(self.read(suspect_key(self.stream)), Suspect)
+
+    def change(self, changes: Changes) -> None:
+        """Evolve the state; `take_writes` tells what that means for the topic."""
+        self._hot.update(changes)
+        self._dirty.update(dict.fromkeys(changes))
+
+    def take_writes(self) -> list[tuple[bytes, bytes | None]]:
+        """The topic records that bring it up to the state, each key once; what came and went in between is left out."""
+        writes: list[tuple[bytes, bytes | None]] = []
+        for key in self._dirty:
+            record = self._hot[key]
+            if record is None:
+                if self._values.pop(key, None) is not None:
+                    writes.append((key.encode(), None))
+                del self._hot[key]
+                continue
+            due = due_ms(record)
+            value = encode_state(record, due)
+            if due and (key not in self._values or state_due_ms(self._values[key]) != due):
+                heapq.heappush(self._timers, (due, key))
+            self._values[key] = value
+            writes.append((key.encode(), value))
+        self._dirty.clear()
+        self._bound()
+        return writes
+
+    def next_due_ms(self) -> int | None:
+        """When the next timer ends, None when none runs."""
+        self._drop_stale()
+        return self._timers[0][0] if self._timers else None
+
+    def due(self, time_ms: int, items_max: int) -> tuple[str, ...]:
+        """The keys whose time has come, by due time and key; they stay due until a change moves or ends them."""
+        found: list[tuple[int, str]] = []
+        while self._timers and self._timers[0][0] <= time_ms and len(found) < items_max:
+            entry = heapq.heappop(self._timers)
+            if self._is_live(entry) and (not found or found[-1] != entry):
+                found.append(entry)
+        for entry in found:
+            heapq.heappush(self._timers, entry)
+        return tuple(key for _, key in found)
+
+    def _is_live(self, entry: tuple[int, str]) -> bool:
+        value = self._values.get(entry[1])
+        return value is not None and state_due_ms(value) == entry[0]
+
+    def _drop_stale(self) -> None:
+        while self._timers and not self._is_live(self._timers[0]):
+            heapq.heappop(self._timers)
+
+    def _bound(self) -> None:
+        if len(self._timers) > 2 * self._timers_rebuilt_at:
+            self._timers = sorted({entry for entry in self._timers if self._is_live(entry)})
+            self._timers_rebuilt_at = max(1024, len(self._timers))
+        excess = len(self._hot) - HOT_RECORDS_MAX
+        if excess > 0:
+            for key in list(self._hot)[: excess + HOT_RECORDS_MAX // 10]:
+                del self._hot[key]
