@@ -49,7 +49,11 @@ class OutcomeUnknown(Exception):
     """Nobody can say whether the item is on the log: the acknowledgement did not come in time."""
 
 
-class Overloaded(Exception):
+class NotAppended(Exception):
+    """The item is certainly not on the log."""
+
+
+class Overloaded(NotAppended):
     """The queue is full; the item was not sent."""
 
 
@@ -98,7 +102,8 @@ class Appender(Protocol):
     """Appends items to ``commands``: idempotent, never in a transaction."""
 
     async def append(self, partition: int, item: bytes) -> Appended:
-        """On return the item is on the log (acks=all). Raises `OutcomeUnknown` or `Overloaded`."""
+        """On return the item is on the log (acks=all). Raises `OutcomeUnknown` or `NotAppended`
+        (`Overloaded` when the queue is full)."""
         ...
 
     async def append_many(self, partition: int, items: Sequence[bytes]) -> list[Appended]:
