@@ -1,0 +1,182 @@
+"""Errors on the wire: RFC 9457 problem details, for refusals, for bad requests and for faults.
+
+A handler raises `Problem`; whatever else is raised becomes a 500 that says nothing about its cause and logs it. Fields
+beside the standard's: `code` (a stable word), `errors` (`field` is a JSON path, or the name of a parameter or header),
+`trace_id`, and what a code needs (`required`, `available`, `idempotency_key` …).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from infra.http.routing import PROBLEM_JSON
+from infra.http.traces import trace_id_of
+from infra.logs import get_logger
+
+_TYPE_PREFIX = "urn:darkroom:problem:"
+_log = get_logger(__name__)
+_encoder = msgspec.json.Encoder()
+
+# Codes of faults that the server layer itself finds; domain codes stand beside their refusals.
+_CODES = {
+    400: "bad-request",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not-found",
+    405: "method-not-allowed",
+    408: "request-timeout",
+    409: "conflict",
+    411: "length-required",
+    413: "content-too-large",
+    414: "uri-too-long",
+    415: "unsupported-media-type",
+    416: "range-not-satisfiable",
+    422: "unprocessable",
+    429: "rate-limited",
+    431: "headers-too-large",
+    500: "internal-error",
+    502: "bad-gateway",
+    503: "unavailable",
+    504: "timeout",
+}
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """What is wrong with one field, parameter or header."""
+
+    field: str
+    message: str
+
+
+class FieldErrorModel(BaseModel):
+    """Documents `FieldError`."""
+
+    field: str
+    message: str
+
+
+class ProblemDocument(BaseModel):
+    """Documents the body of every error answer (RFC 9457)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[FieldErrorModel] = []
+    trace_id: str | None = None
+
+
+class Problem(Exception):
+    """An error answer. `detail` is one clear sentence with the cure; `extra` holds the code's own members."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(f"{status} {code}: {detail}")
+        self.status, self.code, self.detail = status, code, detail
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+        self.extra = dict(extra or {})
+
+    def document(self, trace_id: str | None) -> dict[str, object]:
+        """The members of the problem document."""
+        document: dict[str, object] = {
+            "type": _TYPE_PREFIX + self.code,
+            "title": title_of(self.code),
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            **self.extra,
+        }
+        if self.errors:
+            document["errors"] = self.errors
+        if trace_id is not None:
+            document["trace_id"] = trace_id
+        return document
+
+
+def title_of(code: str) -> str:
+    """The short text of a code: the same for every occurrence, as RFC 9457 asks."""
+    return code.replace("-", " ").capitalize()
+
+
+def bad_field(field: str, message: str, *, status: int = 400, code: str = "invalid-field") -> Problem:
+    """The problem of one bad field."""
+    return bad_fields([FieldError(field, message)], status=status, code=code)
+
+
+def bad_fields(errors: Sequence[FieldError], *, status: int = 400, code: str = "invalid-field") -> Problem:
+    """The problem of several bad fields; `detail` speaks of the first."""
+    first = errors[0]
+    more = "" if len(errors) == 1 else f" ({len(errors)} fields are wrong; `errors` has all of them.)"
+    return Problem(status, code, f"{first.field}: {first.message}{more}", errors=errors)
+
+
+def problem_response(problem: Problem, trace_id: str | None) -> Response:
+    """The answer on the wire."""
+    body = _encoder.encode(problem.document(trace_id))
+    headers = {"cache-control": "no-store", **problem.headers}
+    return Response(body, problem.status, headers, media_type=PROBLEM_JSON)
+
+
+def of_status(status: int, detail: str | None = None, headers: Mapping[str, str] | None = None) -> Problem:
+    """The problem for a bare status code."""
+    phrase = HTTPStatus(status).description or HTTPStatus(status).phrase
+    return Problem(status, _CODES.get(status, "error"), detail or f"{phrase}.", headers=headers)
+
+
+def from_validation(error: ValidationError, prefix: str = "") -> Problem:
+    """Every field that pydantic found wrong."""
+    errors = [
+        FieldError(prefix + ".".join(str(part) for part in item["loc"]) or "body", _sentence(item["msg"]))
+        for item in error.errors(include_url=False, include_input=False)
+    ]
+    return bad_fields(errors)
+
+
+def _sentence(text: str) -> str:
+    text = text.removeprefix("Value error, ")
+    return text if text.endswith(".") else text + "."
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return problem_response(error, trace_id_of(request.scope))
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    details = {
+        404: f"There is nothing at {request.url.path}; /docs lists what there is.",
+        405: f"{request.method} is not possible at {request.url.path}; `Allow` lists what is.",
+    }
+    detail = details.get(error.status_code)
+    headers = dict(error.headers or {})
+    return problem_response(of_status(error.status_code, detail, headers), trace_id_of(request.scope))
+
+
+async def _on_fault(request: Request, error: Exception) -> Response:
+    _log.error("request-failed", path=request.url.path, exc_info=error)
+    detail = "The server failed; the request may be repeated with the same Idempotency-Key. Name `trace_id` in reports."
+    return problem_response(of_status(500, detail), trace_id_of(request.scope))
+
+
+EXCEPTION_HANDLERS: dict[Any, Any] = {Problem: _on_problem, HTTPException: _on_http_exception, Exception: _on_fault}

@@ -1,0 +1,155 @@
+"""The table of operations: what a surface offers, readable at a glance, and everything that is made of it.
+
+A folder that answers HTTP has one `ROUTES: tuple[Operation, ...]`. The same rows give Starlette its routes, the guard
+its rules (who may call, how often) and the OpenAPI document its paths, so none of them can forget an operation.
+Handlers are plain coroutines `(Request) -> Response`; what they need from outside they take by `port_of`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeVar, cast
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+Handler = Callable[[Request], Awaitable[Response]]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+Access = Literal["bearer", "admin", "public"]
+JSON = "application/json"
+PROBLEM_JSON = "application/problem+json"
+
+T = TypeVar("T")
+_CONVERTOR = re.compile(r"{(\w+):\w+}")
+_PARAMETER = re.compile(r"{(\w+)}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Body:
+    """What a request carries: a model for JSON, or a JSON Schema for any other media type."""
+
+    model: type[BaseModel] | None = None
+    media: str = JSON
+    schema: Mapping[str, object] | None = None
+    example: object = None
+    required: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What a status means; without a model the body is bytes of `media`, or empty where `media` is empty too."""
+
+    description: str
+    model: type[BaseModel] | None = None
+    media: str = JSON
+    example: object = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Operation:
+    """One method on one path.
+
+    `path` is Starlette's (`/v1/jobs/{id}:cancel`, `{name:path}` for values with slashes); `path_parameters` describes
+    its names. `problems` lists the 4xx and 5xx statuses beside those that every operation has. `limit` names the
+    moving window that counts it ("" counts nowhere).
+    """
+
+    method: Method
+    path: str
+    handler: Handler
+    name: str
+    summary: str
+    tag: str
+    answers: Mapping[int, Answer]
+    description: str = ""
+    access: Access = "bearer"
+    limit: str = "requests"
+    path_parameters: Mapping[str, str] = field(default_factory=dict)
+    query: type[BaseModel] | None = None
+    headers: type[BaseModel] | None = None
+    body: Body | None = None
+    problems: tuple[int, ...] = ()
+
+    @property
+    def public_path(self) -> str:
+        """The path as clients and the OpenAPI document write it, without Starlette's convertors."""
+        return _CONVERTOR.sub(r"{\1}", self.path)
+
+    @property
+    def path_names(self) -> tuple[str, ...]:
+        """The names in the path, in order."""
+        return tuple(_PARAMETER.findall(self.public_path))
+
+
+class Gate(Protocol):
+    """Lets requests in: authenticates, checks the role, counts against the limits."""
+
+    def admit(self, request: Request, operation: Operation) -> Mapping[str, str] | None:
+        """Headers that the answer gets too, or None. Raises `infra.http.problems.Problem` to turn it away."""
+        ...
+
+
+class OpenGate:
+    """Lets everything in, as nobody. For surfaces without callers."""
+
+    def admit(self, request: Request, operation: Operation) -> Mapping[str, str] | None:
+        return None
+
+
+def routes_of(operations: Sequence[Operation], gate: Gate) -> list[Route]:
+    """Starlette's routes, in the order of the table; operations on one path share a route, so `Allow` is complete.
+
+    Raises ValueError when two rows name the same method and path.
+    """
+    by_path: dict[str, dict[str, Operation]] = {}
+    for operation in operations:
+        methods = by_path.setdefault(operation.path, {})
+        if operation.method in methods:
+            raise ValueError(f"{operation.method} {operation.path} stands twice in the table of operations")
+        methods[operation.method] = operation
+    return [_route(path, methods, gate) for path, methods in by_path.items()]
+
+
+def _route(path: str, operations: Mapping[str, Operation], gate: Gate) -> Route:
+    by_method = dict(operations)
+    if "GET" in by_method:
+        by_method.setdefault("HEAD", by_method["GET"])
+
+    async def endpoint(request: Request) -> Response:
+        operation = by_method[request.method]
+        request.scope["darkroom.operation"] = operation
+        extra = gate.admit(request, operation)
+        response = await operation.handler(request)
+        if extra:
+            response.headers.update(extra)
+        return response
+
+    return Route(path, endpoint, methods=list(by_method), name=next(iter(operations.values())).name)
+
+
+def operation_of(scope: Scope) -> Operation | None:
+    """The row that a request was routed to; None where no path matched."""
+    return cast("Operation | None", scope.get("darkroom.operation"))
+
+
+class PortsMiddleware:
+    """Puts the ports that a composition root made into each request's scope."""
+
+    def __init__(self, app: ASGIApp, ports: Mapping[type[Any], Any]) -> None:
+        """`ports` may be filled after this call, while the application starts."""
+        self._app, self._ports = app, ports
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["darkroom.ports"] = self._ports
+        await self._app(scope, receive, send)
+
+
+def port_of(request: Request, kind: type[T]) -> T:
+    """What the composition root registered under `kind`; a missing one is a bug of the composition."""
+    return cast(T, request.scope["darkroom.ports"][kind])
