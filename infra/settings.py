@@ -14,10 +14,12 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from infra.errors import OperatorError
+
 _FOLDER = Path(__file__).resolve().parent
 
 
-class SettingsError(Exception):
+class SettingsError(OperatorError):
     """The settings cannot be used; the message is one sentence that names the setting and the cure."""
 
 
@@ -95,6 +97,7 @@ class Settings(BaseSettings):
     catalogue_path: Path = _FOLDER / "catalogue.toml"
     plan_path: Path = _FOLDER / "plan.toml"
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    worker_name: str | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @model_validator(mode="before")

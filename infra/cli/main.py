@@ -1,0 +1,67 @@
+"""The ``darkroom`` command. Each subcommand lives in a module of its own that is imported when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "up": ("infra.cli.up", "Serve everything on this machine until Ctrl-C."),
+    "status": ("infra.cli.status", "Show the components of a stack and their health."),
+    "token": ("infra.cli.token", "Print a bearer token for one user of one product."),
+    "grant": ("infra.cli.grant", "Add credits to an account and print its new balance."),
+    "demo": ("infra.cli.demo", "Send a photograph through a running stack and show what happened."),
+    "serve": ("infra.cli.serve", "Serve one role of the pipeline; configured by DARKROOM_* variables."),
+}
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name and help line; the module is imported by the first use of the command."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{COMMANDS[cmd_name][0]} has no command of the name {cmd_name}")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done; 1 it ran and found something wrong; 2 it could not do what was asked.",
+)
+@click.version_option(package_name="darkroom")
+def cli() -> None:
+    """Darkroom: image jobs, accepted once, charged once, explained by their events.
+
+    \b
+    Begin with      darkroom up --port 8000 --data var
+    then            darkroom demo --data var
+    as a client     darkroom token --data var --product darkroom --subject ada
+    """
+
+
+def main() -> None:
+    """Entry point: failures that the operator can mend are one sentence on standard error and exit code 2."""
+    from infra.errors import OperatorError
+
+    try:
+        cli.main(prog_name="darkroom", standalone_mode=True)
+    except OperatorError as error:
+        click.echo(f"darkroom: {error}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
