@@ -88,6 +88,10 @@ class Store:
         heapq.heapify(self._timers)
         self._timers_rebuilt_at = max(1024, len(self._timers))
 
+    def values(self) -> dict[str, bytes]:
+        """The state records as they stand on the topic, by key; do not change it."""
+        return self._values
+
     def __len__(self) -> int:
         return len(self._values)
 

@@ -1,0 +1,47 @@
+"""The decision state as the fold of `events`, beside the one that stands in the topic `accounts`."""
+
+from collections.abc import Iterable
+
+from processors.accounts.state import Progress, position_key, suspect_key
+from processors.evolve import evolve
+from processors.store import Store
+from schemas.events import Event
+
+
+class Fold:
+    """Folds one partition's events, in order, into a store; `progress` is the position without its record's count."""
+
+    def __init__(self, partition: int) -> None:
+        self.store = Store(partition)
+        self.progress = Progress()
+        self._unwritten = 0
+
+    def add(self, event: Event) -> None:
+        """Evolve the state by the next event; raises AssertionError for one that does not follow."""
+        self.store.change(evolve(self.store.read, event))
+        at = event.at
+        new_command = at.source != (self.progress.offset, self.progress.index)
+        self.progress = Progress(
+            offset=at.offset,
+            index=at.index,
+            time_ms=event.time_ms,
+            commands=self.progress.commands + new_command,
+        )
+        self._unwritten += 1
+        if self._unwritten >= 10_000:
+            self.values()
+
+    def values(self) -> dict[str, bytes]:
+        """The state records as they have to stand on the topic, without the reserved ones."""
+        self.store.take_writes()
+        self._unwritten = 0
+        return self.store.values()
+
+
+def differences(folded: dict[str, bytes], stored: Store) -> Iterable[str]:
+    """The keys whose records differ between a fold and the topic; the reserved records stand outside the fold."""
+    reserved = {position_key(stored.stream), suspect_key(stored.stream)}
+    held = stored.values()
+    for key in sorted((folded.keys() | held.keys()) - reserved):
+        if folded.get(key) != held.get(key):
+            yield key
