@@ -1,0 +1,71 @@
+"""Fixtures that all tests share: the real servers and the settings that point at them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.settings import Settings
+from tests.servers import LocalServers, Servers
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--servers",
+        choices=("local", "testcontainers"),
+        default=None,
+        help="where Kafka, S3, PostgreSQL and Triton come from (default: local children)",
+    )
+
+
+@pytest.fixture(scope="session")
+def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """The session's servers; ask with ``servers.need("kafka", "s3")``."""
+    made = _make(request.config.getoption("--servers"), tmp_path_factory.mktemp("servers"))
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def _make(chosen: str | None, root: Path) -> Servers:
+    automatic = chosen is None and os.environ.get("DARKROOM_TEST_SERVERS") == "auto"
+    if chosen == "testcontainers" or automatic:
+        from tests.containers import ContainerServers, docker_answers
+
+        if chosen is not None or docker_answers():
+            return ContainerServers(root)
+    return LocalServers(root)
+
+
+@pytest.fixture(scope="session")
+def kafka(servers: Servers) -> Settings:
+    """Settings whose Kafka runs and has its topics."""
+    return servers.need("kafka")
+
+
+@pytest.fixture(scope="session")
+def s3(servers: Servers) -> Settings:
+    """Settings whose S3 runs and has its bucket."""
+    return servers.need("s3")
+
+
+@pytest.fixture(scope="session")
+def postgres(servers: Servers) -> Settings:
+    """Settings whose PostgreSQL runs and has its empty database."""
+    return servers.need("postgres")
+
+
+@pytest.fixture(scope="session")
+def triton(servers: Servers) -> Settings:
+    """Settings whose Triton serves the model repository."""
+    return servers.need("triton")
+
+
+@pytest.fixture(scope="session")
+def settings(servers: Servers) -> Settings:
+    """Settings that point at all four servers, running."""
+    return servers.need("kafka", "s3", "postgres", "triton")

@@ -1,0 +1,101 @@
+"""The same servers out of Docker, for machines that have it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import docker
+from docker.errors import DockerException
+from testcontainers.core.container import DockerContainer
+from testcontainers.kafka import KafkaContainer
+from testcontainers.minio import MinioContainer
+from testcontainers.postgres import PostgresContainer
+
+from infra.local.component import http_ok
+from infra.local.layout import Layout, make_secrets
+from infra.local.triton import REPOSITORY
+from infra.settings import KafkaSettings, S3Settings, Settings
+
+_TRITON_IMAGE = "nvcr.io/nvidia/tritonserver:24.10-py3"
+_TRITON_READY_LIMIT_S = 120
+
+
+def docker_answers() -> bool:
+    """Whether a Docker daemon answers a ping."""
+    try:
+        client = docker.from_env(timeout=3)
+        try:
+            return bool(client.ping())
+        finally:
+            client.close()
+    except DockerException:
+        return False
+
+
+class ContainerServers:
+    """One container a server, started on demand; `settings` grows with them."""
+
+    def __init__(self, root: Path) -> None:
+        if not docker_answers():
+            raise RuntimeError("--servers=testcontainers needs a Docker daemon that answers a ping: start Docker.")
+        self._layout = Layout(root)
+        self._layout.secrets.mkdir(parents=True, exist_ok=True)
+        make_secrets(self._layout)
+        self._values: dict[str, object] = {"data_dir": str(root)}
+        self._containers: dict[str, DockerContainer] = {}
+
+    @property
+    def settings(self) -> Settings:
+        return Settings.model_validate(self._values)
+
+    def need(self, *names: str) -> Settings:
+        for name in names:
+            if name not in self._containers:
+                getattr(self, f"_start_{name}")()
+        return self.settings
+
+    def stop(self) -> None:
+        for container in reversed(self._containers.values()):
+            container.stop()
+
+    def _start_kafka(self) -> None:
+        container = KafkaContainer("confluentinc/cp-kafka:8.1.0").with_kraft()
+        container.with_env("KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS", "1000")
+        container.with_env("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0")
+        self._containers["kafka"] = container.start()
+        self._values["kafka"] = KafkaSettings(bootstrap_servers=container.get_bootstrap_server())
+        from infra.kafka.topics import ensure_topics
+
+        asyncio.run(ensure_topics(self.settings))
+
+    def _start_s3(self) -> None:
+        container = MinioContainer()
+        self._containers["s3"] = container.start()
+        found = container.get_config()
+        container.get_client().make_bucket("darkroom")
+        self._values["s3"] = S3Settings(
+            endpoint_url=f"http://{found['endpoint']}",
+            access_key=found["access_key"],
+            secret_key=found["secret_key"],
+        )
+
+    def _start_postgres(self) -> None:
+        container = PostgresContainer("postgres:18", username="darkroom", dbname="darkroom", driver=None)
+        self._containers["postgres"] = container.start()
+        self._values["postgres_dsn"] = container.get_connection_url()
+
+    def _start_triton(self) -> None:
+        container = DockerContainer(_TRITON_IMAGE).with_exposed_ports(8000, 8001)
+        container.with_volume_mapping(str(REPOSITORY), "/models", "ro")
+        container.with_command("tritonserver --model-repository=/models")
+        self._containers["triton"] = container.start()
+        host = container.get_container_host_ip()
+        asyncio.run(_until_ready(host, int(container.get_exposed_port(8000))))
+        self._values["triton_urls"] = (f"{host}:{container.get_exposed_port(8001)}",)
+
+
+async def _until_ready(host: str, port: int) -> None:
+    async with asyncio.timeout(_TRITON_READY_LIMIT_S):
+        while not await http_ok(host, port, "/v2/health/ready"):
+            await asyncio.sleep(0.5)
