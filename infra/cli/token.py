@@ -1,0 +1,41 @@
+"""``darkroom token``: a bearer token for one user of one product."""
+
+from __future__ import annotations
+
+import uuid
+
+import click
+
+from infra.cli.options import DAY_S, PRODUCTS, data_option, known_stack, make_token
+from infra.local.layout import Layout
+
+
+@click.command()
+@data_option
+@click.option("--product", required=True, type=click.Choice(PRODUCTS), help="Whose plan and API the user uses.")
+@click.option("--subject", required=True, help="The user, as the product names it.")
+@click.option("--workspace", default=None, type=click.UUID, help="A workspace that the user acts for.")
+@click.option("--plan", default=None, help="A plan of the product other than its default.")
+@click.option("--role", default=None, type=click.Choice(["admin"]), help="Rights beyond the user's own account.")
+@click.option("--ttl", default=DAY_S, show_default=True, type=click.IntRange(1), help="Seconds until it expires.")
+def token(
+    layout: Layout,
+    product: str,
+    subject: str,
+    workspace: uuid.UUID | None,
+    plan: str | None,
+    role: str | None,
+    ttl: int,
+) -> None:
+    """Print a bearer token and nothing else; the stack need not run.
+
+    \b
+    curl -H "Authorization: Bearer $(darkroom token --product darkroom --subject ada)" \\
+         http://127.0.0.1:8000/v1/account
+    """
+    if not subject.strip():
+        raise click.BadParameter("must not be empty", param_hint="--subject")
+    optional = {"workspace": str(workspace) if workspace else None, "plan": plan, "role": role}
+    claims: dict[str, object] = {"sub": subject, "product": product}
+    claims.update({name: value for name, value in optional.items() if value is not None})
+    click.echo(make_token(layout, known_stack(layout), claims, ttl))
