@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar, cast
+from typing import Literal, Protocol, TypeVar, cast
 
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 Handler = Callable[[Request], Awaitable[Response]]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -90,16 +90,16 @@ class Operation:
 class Gate(Protocol):
     """Lets requests in: authenticates, checks the role, counts against the limits."""
 
-    def admit(self, request: Request, operation: Operation) -> Mapping[str, str] | None:
-        """Headers that the answer gets too, or None. Raises `infra.http.problems.Problem` to turn it away."""
+    def admit(self, request: Request, operation: Operation) -> None:
+        """Return to let the request in; raise `infra.http.problems.Problem` to turn it away."""
         ...
 
 
 class OpenGate:
     """Lets everything in, as nobody. For surfaces without callers."""
 
-    def admit(self, request: Request, operation: Operation) -> Mapping[str, str] | None:
-        return None
+    def admit(self, request: Request, operation: Operation) -> None:
+        return
 
 
 def routes_of(operations: Sequence[Operation], gate: Gate) -> list[Route]:
@@ -124,11 +124,8 @@ def _route(path: str, operations: Mapping[str, Operation], gate: Gate) -> Route:
     async def endpoint(request: Request) -> Response:
         operation = by_method[request.method]
         request.scope["darkroom.operation"] = operation
-        extra = gate.admit(request, operation)
-        response = await operation.handler(request)
-        if extra:
-            response.headers.update(extra)
-        return response
+        gate.admit(request, operation)
+        return await operation.handler(request)
 
     return Route(path, endpoint, methods=list(by_method), name=next(iter(operations.values())).name)
 
@@ -136,18 +133,6 @@ def _route(path: str, operations: Mapping[str, Operation], gate: Gate) -> Route:
 def operation_of(scope: Scope) -> Operation | None:
     """The row that a request was routed to; None where no path matched."""
     return cast("Operation | None", scope.get("darkroom.operation"))
-
-
-class PortsMiddleware:
-    """Puts the ports that a composition root made into each request's scope."""
-
-    def __init__(self, app: ASGIApp, ports: Mapping[type[Any], Any]) -> None:
-        """`ports` may be filled after this call, while the application starts."""
-        self._app, self._ports = app, ports
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["darkroom.ports"] = self._ports
-        await self._app(scope, receive, send)
 
 
 def port_of(request: Request, kind: type[T]) -> T:

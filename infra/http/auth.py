@@ -1,0 +1,75 @@
+"""The gate of authenticated surfaces: bearer token, role, limit; one place, driven by the table of operations."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from starlette.requests import Request
+from starlette.types import Scope
+
+from infra.http.limits import Limiter
+from infra.http.problems import Problem
+from infra.http.routing import Operation
+from infra.http.tokens import Caller, TokenInvalid, TokenVerifier
+
+_SCHEME = "bearer "
+_CHALLENGE = 'Bearer realm="darkroom"'
+
+
+class BearerGate:
+    """Implements `infra.http.routing.Gate` for tokens of this deployment."""
+
+    def __init__(self, verifier: TokenVerifier, limiter: Limiter) -> None:
+        self._verifier, self._limiter = verifier, limiter
+
+    def admit(self, request: Request, operation: Operation) -> None:
+        """Every request that passes authentication counts, valid or not. Raises Problem 401, 403 or 429."""
+        if operation.access == "public":
+            return
+        caller = self._caller(request.scope)
+        request.scope["darkroom.caller"] = caller
+        if operation.limit:
+            self._count(request.scope, operation.limit, caller)
+        if operation.access == "admin" and not caller.is_admin:
+            raise Problem(403, "forbidden", "This operation needs a token with the role admin.")
+
+    def _caller(self, scope: Scope) -> Caller:
+        header = _authorization(scope)
+        if header is None:
+            detail = "Send a token of this deployment as `Authorization: Bearer …`."
+            raise Problem(401, "unauthenticated", detail, headers={"WWW-Authenticate": _CHALLENGE})
+        if header[: len(_SCHEME)].lower() != _SCHEME:
+            raise _invalid("The Authorization header must hold a bearer token.")
+        try:
+            return self._verifier.verify(header[len(_SCHEME) :].strip())
+        except TokenInvalid as error:
+            raise _invalid(str(error)) from error
+
+    def _count(self, scope: Scope, limit: str, caller: Caller) -> None:
+        standing = self._limiter.hit(limit, caller.account)
+        add_headers(scope, standing.headers())
+        if not standing.allowed:
+            detail = f"More than {standing.limit} {limit} in the window; try again in {max(1, standing.reset_s)} s."
+            raise Problem(429, "rate-limited", detail)
+
+
+def caller_of(request: Request) -> Caller:
+    """Who asks; only for operations whose `access` is not `public`."""
+    return cast(Caller, request.scope["darkroom.caller"])
+
+
+def add_headers(scope: Scope, headers: list[tuple[bytes, bytes]]) -> None:
+    """Headers that the answer gets, whatever it will be; names in lower case."""
+    scope.setdefault("darkroom.headers", []).extend(headers)
+
+
+def _authorization(scope: Scope) -> str | None:
+    found: list[bytes] = [value for name, value in scope["headers"] if name == b"authorization"]
+    if len(found) > 1:
+        raise _invalid("There is more than one Authorization header.")
+    return found[0].decode("latin-1") if found else None
+
+
+def _invalid(detail: str) -> Problem:
+    challenge = f'{_CHALLENGE}, error="invalid_token"'
+    return Problem(401, "token-invalid", detail, headers={"WWW-Authenticate": challenge})

@@ -1,0 +1,182 @@
+"""Limits at the gateway: how often a caller may ask. Approximate, never the ledger (design section 2, point 23).
+
+The windows are those of the `limits` library; its moving window asks a storage for two things, and ours answers them in
+constant time in memory without threads (the library's own copies a list and starts a timer thread for each hit). With
+`store_uri` the windows stand in a shared store instead, which more than one gateway needs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import os
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Literal, NamedTuple
+
+from limits import RateLimitItemPerSecond
+from limits.storage import MovingWindowSupport, Storage, storage_from_string
+from limits.strategies import MovingWindowRateLimiter
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from infra.errors import OperatorError
+
+_KEYS_MAX = 50_000
+
+
+class LimitSettings(BaseSettings):
+    """Limits of the native surface, from `DARKROOM_LIMITS__*`: requests a window of `window_s`, per account.
+
+    `gateways` is how many gateway processes the deployment runs; more than one needs `store_uri` (as the `limits`
+    library writes it, `redis://host:6379`).
+    """
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_LIMITS__", frozen=True, extra="ignore")
+
+    window_s: int = Field(default=60, ge=1, le=3600)
+    requests: int = Field(default=300_000, ge=1)
+    uploads: int = Field(default=12_000, ge=1)
+    gateways: int = Field(default=1, ge=1)
+    store_uri: str | None = None
+
+
+class Standing(NamedTuple):
+    """How a caller stands after a request: `reset_s` counts until the window has room again (0: it has)."""
+
+    allowed: bool
+    limit: int
+    remaining: int
+    reset_s: int
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """`RateLimit-*` of the answer, and `Retry-After` when the request was turned away."""
+        headers = [
+            (b"ratelimit-limit", b"%d" % self.limit),
+            (b"ratelimit-remaining", b"%d" % self.remaining),
+            (b"ratelimit-reset", b"%d" % self.reset_s),
+        ]
+        return headers if self.allowed else [*headers, (b"retry-after", b"%d" % max(1, self.reset_s))]
+
+
+class WindowStorage(Storage, MovingWindowSupport):
+    """Moving windows in memory: a queue of times per key, old ones leave when the key is next asked for."""
+
+    STORAGE_SCHEME: list[str] | None = None  # made here, never by URI
+
+    def __init__(self, now_s: Callable[[], float] = time.time, keys_max: int = _KEYS_MAX) -> None:
+        self._now_s, self._keys_max = now_s, keys_max
+        self._times: OrderedDict[str, deque[float]] = OrderedDict()
+        super().__init__()
+
+    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        """Count `amount` if the window of `expiry` seconds has room for all of it."""
+        now_s = self._now_s()
+        times = self._times.get(key)
+        if times is None:
+            times = self._times[key] = deque()
+            if len(self._times) > self._keys_max:
+                self._times.popitem(last=False)
+        else:
+            self._times.move_to_end(key)
+            _forget(times, now_s - expiry)
+        if len(times) + amount > limit:
+            return False
+        times.extend([now_s] * amount)
+        return True
+
+    def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
+        """(time of the oldest entry, number of entries)."""
+        now_s = self._now_s()
+        times = self._times.get(key)
+        if times is not None:
+            _forget(times, now_s - expiry)
+        return (times[0], len(times)) if times else (now_s, 0)
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        return KeyError
+
+    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        self._times.setdefault(key, deque()).extend([self._now_s()] * amount)
+        return self.get(key)
+
+    def get(self, key: str) -> int:
+        return len(self._times.get(key, ()))
+
+    def get_expiry(self, key: str) -> float:
+        return self._now_s()
+
+    def check(self) -> bool:
+        return True
+
+    def reset(self) -> int | None:
+        count = len(self._times)
+        self._times.clear()
+        return count
+
+    def clear(self, key: str) -> None:
+        self._times.pop(key, None)
+
+
+def _forget(times: deque[float], until_s: float) -> None:
+    while times and times[0] <= until_s:
+        times.popleft()
+
+
+class Limiter:
+    """Counts requests per name of a limit and caller."""
+
+    def __init__(self, settings: LimitSettings, now_s: Callable[[], float] = time.time) -> None:
+        """Raises OperatorError for more than one gateway without a shared store."""
+        if settings.gateways > 1 and settings.store_uri is None:
+            raise OperatorError(
+                f"{settings.gateways} gateways need a shared store for their limits: set DARKROOM_LIMITS__STORE_URI."
+            )
+        storage = WindowStorage(now_s) if settings.store_uri is None else storage_from_string(settings.store_uri)
+        self._now_s = now_s
+        self._windows = MovingWindowRateLimiter(storage)
+        self._items = {
+            "requests": RateLimitItemPerSecond(settings.requests, settings.window_s),
+            "uploads": RateLimitItemPerSecond(settings.uploads, settings.window_s),
+        }
+
+    def hit(self, name: str, caller: str) -> Standing:
+        """Count one request of `caller` in the window `name`."""
+        item = self._items[name]
+        allowed = self._windows.hit(item, name, caller)
+        reset_at_s, remaining = self._windows.get_window_stats(item, name, caller)
+        reset_s = 0 if remaining else max(0, math.ceil(reset_at_s - self._now_s()))
+        return Standing(bool(allowed), int(item.amount), int(remaining), reset_s)
+
+
+class GatewayLock:
+    """Keeps a second gateway of the same part off the same data directory while limits stand in memory."""
+
+    def __init__(self, data_dir: Path, part: Literal["all", "ingest", "api"], settings: LimitSettings) -> None:
+        self._path = data_dir / "run" / f"gateway-{part}.lock"
+        self._needed = settings.store_uri is None
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> GatewayLock:
+        if not self._needed:
+            return self
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._path.open("w")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.close()
+            raise OperatorError(
+                f"Another gateway serves {self._path.parent.parent}: stop it, or set DARKROOM_LIMITS__STORE_URI"
+                " so that both share their limits."
+            ) from error
+        self._file.write(str(os.getpid()))
+        self._file.flush()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()

@@ -1,0 +1,111 @@
+"""Reading requests: bodies within their size and time, JSON and parameters with errors that name the field."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from typing import Any, TypeVar
+
+import msgspec
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect, Request
+
+from infra.http.problems import FieldError, Problem, bad_field, bad_fields, from_validation
+
+JSON_BYTES_MAX = 256 << 10
+BODY_TIMEOUT_S = 20.0
+_PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]*)`")
+
+M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+
+
+async def body_chunks(request: Request, bytes_max: int, timeout_s: float = BODY_TIMEOUT_S) -> AsyncGenerator[bytes]:
+    """The body's chunks as they come. Raises Problem 413 past `bytes_max`, 408 when a chunk takes too long."""
+    declared = request.headers.get("content-length")
+    if declared is not None and declared.isdigit() and int(declared) > bytes_max:
+        raise too_large(bytes_max)
+    size, more = 0, True
+    while more:
+        try:
+            async with asyncio.timeout(timeout_s):
+                message = await request.receive()
+        except TimeoutError as error:
+            detail = f"The body stopped coming for {timeout_s:g} s."
+            raise Problem(408, "request-timeout", detail, headers={"Connection": "close"}) from error
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > bytes_max:
+            raise too_large(bytes_max)
+        more = message.get("more_body", False)
+        if chunk:
+            yield chunk
+
+
+def too_large(bytes_max: int) -> Problem:
+    """413; the connection ends, because the rest of the body is not read."""
+    detail = f"The body has more than {bytes_max} bytes."
+    return Problem(413, "content-too-large", detail, headers={"Connection": "close"})
+
+
+async def json_body(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
+    """The JSON body as the decoder's type. Raises Problem 400 naming the field, 413, 415."""
+    kind = request.headers.get("content-type", "")
+    if kind != "application/json" and kind.split(";")[0].strip().lower() != "application/json":
+        raise Problem(415, "unsupported-media-type", "Send the body as Content-Type: application/json.")
+    body = b"".join([chunk async for chunk in body_chunks(request, JSON_BYTES_MAX)])
+    return decode_json(body, decoder)
+
+
+def decode_json(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decode and check; raises Problem 400 naming the field (a JSON path without its `$.`)."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise bad_field(*_field_of(str(error))) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise bad_field("body", "This is not JSON in UTF-8.", code="invalid-json") from error
+
+
+def _field_of(text: str) -> tuple[str, str]:
+    """(field, message) of a msgspec error such as "Expected `int`, got `str` - at `$.params.scale`"."""
+    match = _PLACE.match(text)
+    what, path = (match.group("what"), match.group("path") or "") if match else (text, "")
+    path = path.removeprefix(".")
+    for form, message in ((_MISSING, "This field is required."), (_UNKNOWN, "There is no such field.")):
+        found = form.search(what)
+        if found is not None:
+            return ".".join(part for part in (path, found.group("name")) if part), message
+    return path or "body", f"{what}.".replace("`", "")
+
+
+def query_of(request: Request, model: type[M]) -> M:
+    """The query parameters as `model`. Raises Problem 400 naming the parameter; one given twice is refused."""
+    pairs = request.query_params.multi_items()
+    names = [name for name, _ in pairs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise bad_fields([FieldError(name, "Give this parameter once.") for name in twice])
+    return validated(model, dict(pairs))
+
+
+def validated(model: type[M], values: dict[str, Any]) -> M:
+    """`values` as `model`; raises Problem 400 naming the field."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise from_validation(error) from error
+
+
+def header_once(request: Request, name: str) -> str | None:
+    """The value of a header, None where it is missing or empty. Raises Problem 400 where it comes twice."""
+    wanted = name.encode()
+    found: list[bytes] = [value for key, value in request.scope["headers"] if key == wanted]
+    if len(found) > 1:
+        raise bad_field(name, "Give this header once.")
+    return (found[0].decode("latin-1").strip() or None) if found else None
