@@ -1,0 +1,51 @@
+"""Pixels in anonymous shared memory: handed between processes by descriptor, gone with the last process that has it."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Pixels:
+    """Rows of 8-bit sRGB pixels, 3 (RGB) or 4 (RGBA, straight alpha) bytes each.
+
+    `array` has the shape (height, width, channels) and shares the memory; `close` gives up the descriptor at once, the
+    memory goes when nobody looks at it any more.
+    """
+
+    def __init__(self, descriptor: int, width: int, height: int, channels: int) -> None:
+        assert channels in (3, 4)
+        self.descriptor, self.width, self.height, self.channels = descriptor, width, height, channels
+        shared = mmap.mmap(descriptor, width * height * channels)
+        self.array: NDArray[np.uint8] = np.frombuffer(shared, np.uint8).reshape(height, width, channels)
+
+    @classmethod
+    def blank(cls, width: int, height: int, channels: int) -> Pixels:
+        """Make black pixels; memory is taken only where something is written."""
+        descriptor = os.memfd_create("pixels")
+        os.ftruncate(descriptor, width * height * channels)
+        return cls(descriptor, width, height, channels)
+
+    @classmethod
+    def of(cls, array: NDArray[np.uint8]) -> Pixels:
+        """Copy an array of (height, width, channels)."""
+        height, width, channels = array.shape
+        pixels = cls.blank(width, height, channels)
+        pixels.array[:] = array
+        return pixels
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up the descriptor. Idempotent."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
