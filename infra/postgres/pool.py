@@ -1,0 +1,45 @@
+"""The pool of asyncpg connections that the gateway reads through. Statements are prepared once a connection."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+
+from infra.errors import OperatorError
+
+CONNECTIONS_MAX = 16
+STATEMENT_TIMEOUT_S = 5.0
+
+UNAVAILABLE = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError,
+               asyncpg.QueryCanceledError, asyncpg.TooManyConnectionsError, asyncpg.AdminShutdownError,
+               OSError, TimeoutError)
+"""What a call raises while the server is away or overloaded; the same call may work later."""
+
+
+async def create_pool(
+    dsn: str,
+    *,
+    connections_max: int = CONNECTIONS_MAX,
+    statement_timeout_s: float = STATEMENT_TIMEOUT_S,
+    deadline_s: float = 30.0,
+) -> asyncpg.Pool:
+    """A pool whose connections only read; waits for the server up to `deadline_s`, then raises OperatorError."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + deadline_s
+    while True:
+        try:
+            return await asyncpg.create_pool(
+                dsn,
+                min_size=1,
+                max_size=connections_max,
+                command_timeout=statement_timeout_s,
+                timeout=10,
+                server_settings={"application_name": "darkroom-api", "default_transaction_read_only": "on"},
+            )
+        except UNAVAILABLE as error:
+            if loop.time() >= end:
+                raise OperatorError(
+                    f"PostgreSQL did not answer within {deadline_s:g} s: start it or correct DARKROOM_POSTGRES_DSN."
+                ) from error
+        await asyncio.sleep(0.2)
