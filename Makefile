@@ -1,0 +1,80 @@
+# Everything that needs no server is quick after the first `make setup`; JVM parts are cached for all clones in
+# $DARKROOM_CACHE (default ~/.cache/darkroom).
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PORT ?= 8000
+DATA ?= var
+PYTHON ?= $(shell for name in python3.11 python3 python; do \
+	$$name -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
+BIN := .venv/bin
+
+.PHONY: help setup setup-dev demo up test lint types imports bench-smoke check clean python-3.11 jars pins
+
+help: ## Show the targets
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
+
+setup: python-3.11 ## Fetch and install what the stack needs (first time: minutes, needs the network)
+	@$(MAKE) -j3 .venv/.jars .venv-triton/.ready
+
+setup-dev: setup ## The same and what tests and checks need
+	@$(MAKE) .venv/.dev
+
+demo: setup ## One photograph through the whole pipeline on a stack of its own
+	@$(BIN)/darkroom demo --start --data var/demo
+
+up: setup ## Serve on http://127.0.0.1:$(PORT) with data in $(DATA) until Ctrl-C
+	@exec $(BIN)/darkroom up --port $(PORT) --data $(DATA)
+
+test: setup-dev ## The whole test suite against the real servers
+	@$(BIN)/python -m pytest
+
+lint: setup-dev ## Style
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: setup-dev ## Types of code and tests
+	@$(BIN)/mypy
+
+imports: setup-dev ## The import law
+	@$(BIN)/lint-imports
+
+bench-smoke: setup-dev ## Short benchmark: ratios to bare loops on this machine
+	@$(BIN)/python -m tests.bench.smoke
+
+check: lint types imports ## All checks that need no server
+
+pins: ## Pin the requirements anew (needs uv)
+	@cd requirements && for name in runtime local dev; do \
+	  uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q $$name.in -o $$name.txt; done
+	@cd requirements && \
+	  uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q --no-deps triton.in -o triton.txt
+
+clean: ## Remove the environments and the local data
+	rm -rf .venv .venv-triton var
+
+python-3.11:
+	@test -n "$(PYTHON)" || { echo "darkroom: Python 3.11 is not on the PATH: install it, or name it with" \
+	  "make PYTHON=/path/to/python3.11 (Triton's models run on exactly that version)."; exit 2; }
+
+# Each stamp is written last, so that a set-up that was cut off goes on where it stopped.
+.venv/.ready: requirements/runtime.txt requirements/local.txt pyproject.toml
+	@echo "Installing Python packages ..."
+	@infra/local/environment .venv "$(PYTHON)" -r requirements/runtime.txt -r requirements/local.txt
+	@infra/local/environment .venv "$(PYTHON)" --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: .venv/.ready requirements/dev.txt
+	@echo "Installing what tests and checks need ..."
+	@infra/local/environment .venv "$(PYTHON)" -r requirements/dev.txt
+	@touch $@
+
+.venv-triton/.ready: requirements/triton.txt
+	@echo "Installing Triton ..."
+	@infra/local/environment .venv-triton "$(PYTHON)" --no-deps -r requirements/triton.txt
+	@touch $@
+
+.venv/.jars: .venv/.ready infra/local/kafka.jars infra/local/s3proxy.jars
+	@$(BIN)/python -m infra.local.jars
+	@touch $@
