@@ -47,7 +47,7 @@ def grant_credits(draft: Draft, command: cmd.GrantCredits) -> None:
     if available + command.amount < 0:
         refuse(draft, account, no.GrantBelowZero(command.amount, available))
         return
-    if header.granted + abs(command.amount) > ledger.BALANCE_MAX:
+    if header.granted + command.amount > ledger.BALANCE_MAX:
         refuse(draft, account, no.GrantTooLarge(command.amount, ledger.BALANCE_MAX))
         return
     balance = available + command.amount
