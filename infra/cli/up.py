@@ -54,9 +54,11 @@ def hooks() -> Hooks:
     """What the local stack needs of the rest: topics, and the group protocol for dead members."""
 
     async def make_topics(settings: Settings) -> None:
+        from infra.cli.plan import publish_plan
         from infra.kafka.topics import ensure_topics
 
         await ensure_topics(settings)
+        await publish_plan(settings)
 
     async def leave_group(settings: Settings, group: str, member_id: str) -> None:
         from infra.kafka.groups import leave_group
