@@ -1,0 +1,141 @@
+"""The topic `keys` as a key store: written with acks=all, read by a fold of the topic or through a table made of it.
+
+Record key `<account>.<key id>`, value the wrapped key, no value = erased; an account's keys stand in the partition that
+owns the account. With a `lookup` (the projected table) the ring asks there, and this store only watches the topic's end
+for tombstones; without one it folds the whole topic at start and stays current.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from infra.kafka.client import connection_arguments, retry_until
+from infra.kafka.ports import LogReader, ReadFault, Record
+from infra.logs import get_logger
+from infra.sealing.keys import KeyStoreUnavailable
+from infra.settings import Settings
+from schemas.identifiers import partition_of
+from schemas.topics import KEYS
+
+Lookup = Callable[[str], Awaitable[Mapping[str, bytes]]]
+_LOOKUP_TIMEOUT_S = 1.0
+_PUT_TIMEOUT_S = 5.0
+_log = get_logger(__name__)
+
+
+def record_key(account: str, key_id: str) -> bytes:
+    """The record key of a data key."""
+    return f"{account}.{key_id}".encode()
+
+
+def parse_record_key(key: bytes) -> tuple[str, str] | None:
+    """(account, key id), or None for a key of another form."""
+    account, dot, key_id = key.decode("utf-8", "replace").partition(".")
+    return (account, key_id) if dot and account and key_id else None
+
+
+class TopicKeyStore:
+    """Implements `infra.sealing.keys.KeyStore`; call `start` before use and `stop` at the end."""
+
+    def __init__(
+        self, settings: Settings, reader: LogReader, lookup: Lookup | None = None, *, watch_every_s: float = 2.0
+    ) -> None:
+        self._settings, self._reader, self._lookup, self._watch_every_s = settings, reader, lookup, watch_every_s
+        self._producer: AIOKafkaProducer | None = None
+        self._positions: dict[int, int] = {}
+        self._folded: dict[str, dict[str, bytes]] = {}
+        self._erased: set[tuple[str, str]] = set()
+        self._watching: asyncio.Task[None] | None = None
+
+    async def start(self, deadline_s: float = 30.0) -> None:
+        """Connect, and read the topic (all of it without a lookup). Raises BrokersUnreachable, ReadFault."""
+        self._producer = await retry_until(self._connect, self._settings.kafka, deadline_s)
+        for partition in range(self._settings.partitions):
+            if self._lookup is None:
+                self._positions[partition] = await self._reader.begin_offset(KEYS, partition)
+                await self._read_on(partition)
+            else:
+                self._positions[partition] = await self._reader.end_offset(KEYS, partition)
+        self._watching = asyncio.create_task(self._watch(), name="watch keys")
+
+    async def stop(self) -> None:
+        """Close the connection and end the watch."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        if self._producer is not None:
+            await self._producer.stop()
+
+    async def find(self, account: str) -> Mapping[str, bytes]:
+        if self._lookup is None:
+            return dict(self._folded.get(account, {}))
+        try:
+            async with asyncio.timeout(_LOOKUP_TIMEOUT_S):
+                return await self._lookup(account)
+        except Exception as error:
+            raise KeyStoreUnavailable(f"the table of keys did not answer: {error}") from error
+
+    async def put(self, account: str, key_id: str, wrapped: bytes) -> None:
+        await self._send(account, key_id, wrapped)
+        if self._lookup is None:
+            self._folded.setdefault(account, {})[key_id] = wrapped
+
+    async def erase(self, account: str, key_id: str) -> None:
+        """Write the key's tombstone; every process that watches forgets it."""
+        await self._send(account, key_id, None)
+        self._apply([(account, key_id, None)])
+
+    def erased(self, account: str, key_id: str) -> bool:
+        return (account, key_id) in self._erased
+
+    async def _send(self, account: str, key_id: str, value: bytes | None) -> None:
+        assert self._producer is not None, "start comes first"
+        partition = partition_of(account, self._settings.partitions)
+        try:
+            async with asyncio.timeout(_PUT_TIMEOUT_S):
+                await self._producer.send_and_wait(KEYS, value, record_key(account, key_id), partition)
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise KeyStoreUnavailable(f"the topic of keys took no record: {error}") from error
+
+    async def _connect(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            acks="all", enable_idempotence=True, client_id="darkroom-keys", **connection_arguments(self._settings.kafka)
+        )
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        return producer
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._watch_every_s)
+            for partition in self._positions:
+                try:
+                    await self._read_on(partition)
+                except ReadFault as error:
+                    _log.warning("keys-not-read", partition=partition, reason=str(error))
+
+    async def _read_on(self, partition: int) -> None:
+        """Apply what came since the last call."""
+        async for batch in self._reader.read(KEYS, partition, self._positions[partition]):
+            self._apply(_changes(batch))
+            self._positions[partition] = batch[-1].offset + 1
+
+    def _apply(self, changes: Sequence[tuple[str, str, bytes | None]]) -> None:
+        for account, key_id, wrapped in changes:
+            if wrapped is None:
+                self._erased.add((account, key_id))
+                self._folded.get(account, {}).pop(key_id, None)
+            elif self._lookup is None:
+                self._folded.setdefault(account, {})[key_id] = wrapped
+
+
+def _changes(batch: Sequence[Record]) -> list[tuple[str, str, bytes | None]]:
+    places = [(parse_record_key(record.key or b""), record.value) for record in batch]
+    return [(*place, value) for place, value in places if place is not None]
