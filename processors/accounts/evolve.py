@@ -73,9 +73,10 @@ def asset_registered(read: Read, event: ev.Event, data: ev.AssetRegistered) -> C
 
 
 def remember(changes: Changes, event: ev.Event, use: ev.IdempotencyUse | None, made: str, answer: AnyAnswer) -> None:
-    """Keep what a key decided, where there was one."""
+    """Keep what a key decided, where there was one; the position is the command's, as in the first answer."""
     if use is not None:
-        record = Idempotency(use.fingerprint, event.position, made, answer, use.expires_ms)
+        source = event.position.rpartition(".")[0] + ".0"
+        record = Idempotency(use.fingerprint, source, made, answer, use.expires_ms)
         changes[idempotency_key(event.account, use.key)] = record
 
 

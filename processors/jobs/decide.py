@@ -40,6 +40,11 @@ def submit_job(draft: Draft, command: cmd.SubmitJob) -> None:
     if opened is None or answered_before(draft):
         return
     header, terms, plan = opened
+    live = _live(draft, account, command.job)
+    if live is not None:
+        ignore(draft, account, "job-exists", command.job)
+        draft.answer(draft.envelope.reply, account, JobDecided(command.job, "accepted", live.cost, header.available))
+        return
     model = plan.models.get(command.model)
     refusal = _refusal(draft, command, header, terms, model)
     if refusal is not None:
