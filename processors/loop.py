@@ -83,6 +83,11 @@ class PartitionOwner:
         """The offset of the record that holds the next command; meaningful once `taken_over` has returned."""
         return self._progress.next()[0]
 
+    @property
+    def stopped(self) -> bool:
+        """Too many commands were put aside; standing still is right until an operator lets the partition go on."""
+        return self._progress.stopped
+
     async def taken_over(self) -> None:
         """Returns when the owner has fenced its predecessors and read its state."""
         await self._taken_over.wait()
