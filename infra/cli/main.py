@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "grant": ("infra.cli.grant", "Add credits to an account and print its new balance."),
     "audit": ("infra.cli.audit", "Check every law of the ledger on the real topics and read models."),
     "events": ("infra.cli.events", "Print the log as CloudEvents, one JSON object a line."),
+    "resume": ("infra.cli.resume", "Let a partition go on that stopped itself."),
     "rebuild-state": ("infra.cli.rebuild_state", "Make the decision state anew from the events."),
     "demo": ("infra.cli.demo", "Send a photograph through a running stack and show what happened."),
     "serve": ("infra.cli.serve", "Serve one role of the pipeline; configured by DARKROOM_* variables."),

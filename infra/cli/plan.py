@@ -5,19 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 
-from infra.clock import SystemClock
+from infra.cli.operator import append_to_partitions
 from infra.errors import OperatorError
-from infra.ids import SystemIds
-from infra.kafka.appender import CommandAppender
-from infra.kafka.client import start_client
 from infra.plans import PlanInvalid, load_plan
 from infra.settings import Settings
 from schemas.catalogue import CatalogueInvalid
 from schemas.codec import encode_json
-from schemas.commands import Envelope, PublishPlan, encode_command
-from schemas.identifiers import partition_stream
-from schemas.plans import Plan
-from schemas.topics import COMMANDS
+from schemas.commands import PublishPlan
 
 
 async def publish_plan(settings: Settings) -> bool:
@@ -40,21 +34,6 @@ async def publish_plan(settings: Settings) -> bool:
             f"The plan or the catalogue's prices changed, but their version is still {plan.version}: "
             f"set `version` in {settings.plan_path} to {last['version'] + 1}."
         )
-    await _append(settings, plan)
+    await append_to_partitions(settings, range(settings.partitions), PublishPlan(plan))
     marker.write_text(json.dumps(published), encoding="ascii")
     return True
-
-
-async def _append(settings: Settings, plan: Plan) -> None:
-    clock, ids = SystemClock(), SystemIds()
-    client = await start_client(settings.kafka, client_id="darkroom-plan")
-    appender = CommandAppender(client, COMMANDS)
-    try:
-        for partition in range(settings.partitions):
-            envelope = Envelope(
-                ids.mint("cmd"), partition_stream(partition), "", PublishPlan(plan), clock.now_ms(), actor="operator"
-            )
-            await appender.append(partition, encode_command(envelope))
-    finally:
-        await appender.close()
-        await client.close()

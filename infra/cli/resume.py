@@ -1,0 +1,30 @@
+"""``darkroom resume``: let a partition go on that stopped itself."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from infra.cli.target import data_option, settings_for
+
+
+@click.command()
+@data_option
+@click.option("--partition", required=True, type=click.IntRange(0), help="Number of the partition.")
+def resume(data: Path | None, partition: int) -> None:
+    """Let a partition go on after more than 5 of its last 1,000 commands had to be put aside.
+
+    Look at the topic dead-letters first: it holds those commands and why they could not be decided.
+    """
+    from infra.cli.operator import append_to_partitions
+    from schemas.commands import ResumePartition
+
+    settings = settings_for(data)
+    if partition >= settings.partitions:
+        raise click.BadParameter(
+            f"there are {settings.partitions} partitions, numbered from 0", param_hint="--partition"
+        )
+    asyncio.run(append_to_partitions(settings, [partition], ResumePartition()))
+    click.echo(f"partition {partition} goes on")
