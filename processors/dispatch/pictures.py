@@ -6,7 +6,7 @@ import io
 import warnings
 from typing import IO
 
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from infra.media.header import Format
 
@@ -48,6 +48,8 @@ def decode_picture(source: IO[bytes], pixels_max: int) -> tuple[Image.Image, For
         raise PictureRefused(f"The picture has more than {pixels_max // 1_000_000} megapixels.") from error
     except MemoryError as error:
         raise PictureRefused("The picture needs more memory than one picture may have.") from error
+    except UnidentifiedImageError as error:
+        raise PictureRefused("The bytes are no JPEG, PNG or WebP picture.") from error
     except PictureRefused:
         raise
     except Exception as error:  # a broken file makes Pillow raise nearly anything

@@ -20,8 +20,8 @@ class Pixels:
     def __init__(self, descriptor: int, width: int, height: int, channels: int) -> None:
         assert channels in (3, 4)
         self.descriptor, self.width, self.height, self.channels = descriptor, width, height, channels
-        shared = mmap.mmap(descriptor, width * height * channels)
-        self.array: NDArray[np.uint8] = np.frombuffer(shared, np.uint8).reshape(height, width, channels)
+        self._shared = mmap.mmap(descriptor, width * height * channels)
+        self.array: NDArray[np.uint8] = np.frombuffer(self._shared, np.uint8).reshape(height, width, channels)
 
     @classmethod
     def blank(cls, width: int, height: int, channels: int) -> Pixels:
@@ -37,6 +37,10 @@ class Pixels:
         pixels = cls.blank(width, height, channels)
         pixels.array[:] = array
         return pixels
+
+    def forget(self) -> None:
+        """Let go of the pages that this process has seen; they stay in the shared memory and come back on use."""
+        self._shared.madvise(mmap.MADV_DONTNEED)
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,76 @@
+"""Commands of dispatchers to deciders, as a port: at least once, whole, and never for longer than they matter."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from infra.clock import Clock
+from infra.ids import IdSource
+from infra.kafka.ports import Appender, NotAppended, OutcomeUnknown
+from infra.logs import get_logger
+from schemas.commands import AttemptStarted, Envelope, RecordOutcome, RenewLease, encode_command
+from schemas.identifiers import partition_of
+from schemas.work import WorkItem
+
+DispatchCommand = AttemptStarted | RenewLease | RecordOutcome
+
+_PAUSE_S = 0.1
+_PAUSE_S_MAX = 2.0
+_log = get_logger(__name__)
+
+
+class CommandSender(Protocol):
+    """Tells the owner of an account what became of its attempts."""
+
+    async def send(self, item: WorkItem, command: DispatchCommand, until_ms: int) -> bool:
+        """Append the command, trying until `until_ms`; False when the log took nothing for sure by then.
+
+        It may be appended more than once: the decider ignores what does not fit by name.
+        """
+        ...
+
+
+class LogCommandSender:
+    """`CommandSender` over the log's appender."""
+
+    def __init__(self, appender: Appender, partitions: int, ids: IdSource, clock: Clock) -> None:
+        self._appender, self._partitions, self._ids, self._clock = appender, partitions, ids, clock
+
+    async def send(self, item: WorkItem, command: DispatchCommand, until_ms: int) -> bool:
+        envelope = Envelope(
+            id=self._ids.mint("cmd"),
+            account=item.account,
+            product=item.product,
+            command=command,
+            sent_ms=self._clock.now_ms(),
+            actor="dispatcher",
+            trace=item.trace,
+        )
+        encoded, partition = encode_command(envelope), partition_of(item.account, self._partitions)
+        pause_s = _PAUSE_S
+        while True:
+            try:
+                await self._appender.append(partition, encoded)
+            except (OutcomeUnknown, NotAppended) as error:
+                if self._clock.now_ms() + pause_s * 1000 >= until_ms:
+                    _log.error("command-not-sent", job=item.job, command=type(command).__name__, error=str(error))
+                    return False
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _PAUSE_S_MAX)
+            else:
+                return True
+
+
+class MemoryCommandSender:
+    """Keeps what was sent, for tests; `dropped` holds command types that get lost on their way."""
+
+    def __init__(self) -> None:
+        self.sent: list[DispatchCommand] = []
+        self.dropped: set[type[DispatchCommand]] = set()
+
+    async def send(self, item: WorkItem, command: DispatchCommand, until_ms: int) -> bool:
+        if type(command) in self.dropped:
+            return False
+        self.sent.append(command)
+        return True

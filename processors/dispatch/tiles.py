@@ -1,0 +1,45 @@
+"""Cutting a picture into tiles for an engine: no engine ever holds more than a tile.
+
+A tile carries a halo of the pixels around it, at the picture's edge its outermost pixels again. What an engine answers
+depends on no pixel further away, so tiles join without a seam.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+HALO = 8
+TILE_SIDE = 256
+
+
+class Tile(msgspec.Struct, frozen=True):
+    """A rectangle of a picture in pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+def tiles(width: int, height: int, side: int = TILE_SIDE) -> Iterator[Tile]:
+    """Cover the picture with tiles of at most side x side, row by row, each pixel exactly once."""
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            yield Tile(left, top, min(side, width - left), min(side, height - top))
+
+
+def cut(picture: NDArray[np.uint8], tile: Tile, halo: int = HALO) -> NDArray[np.uint8]:
+    """Copy the tile with its halo out of (height, width, channels)."""
+    rows = np.clip(np.arange(tile.top - halo, tile.top + tile.height + halo), 0, picture.shape[0] - 1)
+    columns = np.clip(np.arange(tile.left - halo, tile.left + tile.width + halo), 0, picture.shape[1] - 1)
+    return picture[rows[:, None], columns[None, :]]
+
+
+def place(result: NDArray[np.uint8], tile: Tile, scale: int, answer: NDArray[np.uint8]) -> None:
+    """Write an engine's answer for the tile to its place in the enlarged picture."""
+    top, left = tile.top * scale, tile.left * scale
+    result[top : top + tile.height * scale, left : left + tile.width * scale] = answer
