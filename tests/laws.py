@@ -28,9 +28,7 @@ def state_bytes(state: State) -> dict[str, bytes]:
 
 def decoded(values: Mapping[str, bytes]) -> dict[str, Record]:
     """Records of the topic `accounts`, without the reserved ones."""
-    return {
-        key: decode_record(key, value) for key, value in values.items() if split_key(key)[1] not in RESERVED_KINDS
-    }
+    return {key: decode_record(key, value) for key, value in values.items() if split_key(key)[1] not in RESERVED_KINDS}
 
 
 def check_state(state: State) -> None:

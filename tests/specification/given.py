@@ -147,7 +147,9 @@ class World:
         self.offset += 1
         streams = [event.version for event in self.log if event.account == account]
         version = 1 + (streams[-1] if streams else 0)
-        event = ev.Event(f"0.{self.offset}.0.0", account, PRODUCT, version, T0 + at, "cmd_past", "user", data, None, True)
+        event = ev.Event(
+            f"0.{self.offset}.0.0", account, PRODUCT, version, T0 + at, "cmd_past", "user", data, None, True
+        )
         draft = Draft(self.store.read, evolve, _envelope(cmd.Tick(), STREAM), (PARTITION, self.offset, 0), T0 + at)
         self.store.change(evolve(draft.get, event))
         self.store.take_writes()

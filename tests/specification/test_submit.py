@@ -240,9 +240,7 @@ def test_a_partitions_slots_go_round_the_accounts() -> None:
 def test_a_raised_partition_limit_releases_whoever_waits() -> None:
     world = crowded()
     world.given(
-        cmd.PublishPlan(
-            replace(plan(terms(in_flight_jobs_max=5), version=2), lane_released_jobs_max={"standard": 4})
-        ),
+        cmd.PublishPlan(replace(plan(terms(in_flight_jobs_max=5), version=2), lane_released_jobs_max={"standard": 4})),
         account=STREAM,
     )
     then = world.when(outcome("job_a1"))

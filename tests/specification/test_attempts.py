@@ -1,0 +1,339 @@
+"""Attempts: start, renewal, outcome, cancel, and what a tick finds due."""
+
+from typing import Any
+
+import pytest
+
+from processors.jobs.decide import TICK_ITEMS_MAX
+from processors.jobs.state import Backoff, Ending, Released, Running, Waiting
+from schemas import commands as cmd
+from schemas import events as ev
+from schemas import refusals as no
+from schemas.plans import WindowTerms
+from schemas.replies import JobCancelAccepted, JobEndedAnswer, Refused
+from tests.specification.given import (
+    ANNA,
+    BEN,
+    DAY,
+    HOUR,
+    MINUTE,
+    RESULT,
+    SECOND,
+    STREAM,
+    T0,
+    World,
+    failed,
+    outcome,
+    plan,
+    released,
+    submit,
+    terms,
+)
+
+STARTED = cmd.AttemptStarted("job_1", 1, "dispatcher-0")
+RENEWED = cmd.RenewLease("job_1", 1)
+LATE = ev.CommandIgnored("record-outcome", "outcome-of-no-live-attempt", "job_1")
+START_LEASE, RUNNING_LEASE, RUN = 60 * SECOND, 15 * SECOND, 120 * SECOND
+
+
+def submitted(model_slug: str = "echo", account_terms: Any = None, **changes: Any) -> World:
+    """job_1 of ANNA is released as attempt 1 at T0."""
+    world = World(plan(account_terms or terms())).given(cmd.OpenAccount())
+    return world.given(submit("job_1", model_slug, **changes), reply="r")
+
+
+def ended(status: str, reason: str | None = None, detail: str | None = None, balance: int = 10) -> JobEndedAnswer:
+    """The answer about job_1 when it ended without a result."""
+    return JobEndedAnswer("job_1", status, 0, balance, reason=reason, detail=detail)
+
+
+def test_a_start_moves_the_job_to_running_under_the_running_lease() -> None:
+    world = submitted()
+    then = world.when(STARTED, at=3 * SECOND)
+    assert then.events == [ev.JobStarted("job_1", 1, "dispatcher-0", T0 + 3 * SECOND + RUNNING_LEASE)]
+    job = world.job("job_1")
+    assert job is not None
+    assert job.phase == Running(T0 + 18 * SECOND, T0 + START_LEASE + RUN)
+    assert job.status == "running"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [cmd.AttemptStarted("job_1", 2, "d"), cmd.AttemptStarted("job_x", 1, "d")],
+)
+def test_a_start_that_nobody_awaits_is_ignored(command: cmd.AttemptStarted) -> None:
+    then = submitted().when(command)
+    assert then.events == [ev.CommandIgnored("attempt-started", "attempt-not-awaited", command.job)]
+
+
+def test_a_second_start_is_ignored() -> None:
+    assert submitted().given(STARTED).when(STARTED).types == ["command-ignored"]
+
+
+def test_what_a_dispatcher_says_of_an_unknown_account_stands_in_the_partitions_stream() -> None:
+    then = World(plan()).when(STARTED)
+    assert then.all_events == [(STREAM, ev.CommandIgnored("attempt-started", "attempt-not-awaited", "job_1"))]
+
+
+def test_a_renewal_moves_the_lease_but_never_the_run_deadline() -> None:
+    world = submitted().given(STARTED)
+    then = world.when(RENEWED, at=10 * SECOND)
+    assert then.events == [ev.LeaseRenewed("job_1", 1, T0 + 25 * SECOND)]
+    world.given(RENEWED, at=START_LEASE + RUN - 1)
+    then = world.tick(START_LEASE + RUN)
+    assert then.all_events == [(ANNA, ev.AttemptEnded("job_1", 1, "run-deadline", True, T0 + START_LEASE + RUN + 1000))]
+
+
+def test_a_renewal_of_no_live_attempt_is_ignored() -> None:
+    then = submitted().given(outcome("job_1")).when(RENEWED)
+    assert then.events == [ev.CommandIgnored("renew-lease", "attempt-not-live", "job_1")]
+    assert submitted().when(cmd.RenewLease("job_1", 2)).types == ["command-ignored"]
+
+
+@pytest.mark.parametrize("before", [(), (STARTED,)])
+def test_a_success_charges_once_and_makes_an_asset(before: tuple[cmd.AnyCommand, ...]) -> None:
+    world = submitted().given(*before)
+    then = world.when(outcome("job_1"), at=5 * SECOND)
+    assert then.events == [
+        ev.JobSucceeded("job_1", 1, "asset_1", 1, RESULT, 25),
+        ev.CreditsCaptured("job_1", 1, 1, 9),
+    ]
+    assert then.answers == [("r", JobEndedAnswer("job_1", "succeeded", 1, 9, "asset_1", RESULT))]
+    assert world.job("job_1") is None
+    assert world.when(submit("job_2", input="asset_1")).types[0] == "job-accepted"
+
+
+def test_the_first_outcome_counts_and_every_other_is_ignored() -> None:
+    world = submitted().given(outcome("job_1"))
+    for late in (outcome("job_1"), outcome("job_1", 1, failed()), outcome("job_1", 2)):
+        then = world.when(late)
+        assert then.events == [LATE]
+        assert then.answers == []
+    assert world.header().captured == 1
+
+
+def test_an_outcome_of_another_attempt_is_ignored() -> None:
+    assert submitted().when(outcome("job_1", 2)).events == [LATE]
+
+
+def test_a_permanent_failure_ends_the_job_and_gives_everything_back() -> None:
+    world = submitted(account_terms=terms(windows=(WindowTerms("day", 1),)))
+    window = (ev.WindowUse("day", T0 - 8 * HOUR, 1),)
+    then = world.when(outcome("job_1", 1, failed()))
+    assert then.events == [
+        ev.JobFailed("job_1", 1, "model-error", "It broke."),
+        ev.CreditsReleased("job_1", 1, window, "failed", 10),
+    ]
+    assert then.answers == [("r", ended("failed", "model-error", "It broke."))]
+    assert world.when(submit("job_2")).types[0] == "job-accepted"
+
+
+def test_units_go_back_to_the_window_they_came_from_only() -> None:
+    world = submitted(account_terms=terms(windows=(WindowTerms("day", 5),)))
+    world.given(submit("job_2"), at=20 * HOUR)
+    world.given(outcome("job_1", 1, failed()))
+    assert world.header().windows == (ev.WindowUse("day", T0 + 16 * HOUR, 1),)
+
+
+def test_transient_failures_are_tried_again_after_growing_pauses_until_none_is_left() -> None:
+    world = submitted()
+    broke = failed("transient", "model-busy", "Try later.")
+    now = 0
+    for attempt, pause in ((1, 1 * SECOND), (2, 2 * SECOND)):
+        then = world.when(outcome("job_1", attempt, broke), at=now)
+        assert then.events == [ev.AttemptEnded("job_1", attempt, "model-busy", True, T0 + now + pause)]
+        assert then.answers == []
+        assert world.tick(now + pause - 1).all_events == [(STREAM, ev.CommandIgnored("tick", "nothing-due"))]
+        now += pause
+        assert world.tick(now).types == ["job-requeued", "attempt-released"]
+        job = world.job("job_1")
+        assert job is not None
+        assert job.attempt == attempt + 1
+    then = world.when(outcome("job_1", 3, broke))
+    assert then.events == [
+        ev.JobFailed("job_1", 3, "model-busy", "Try later."),
+        ev.CreditsReleased("job_1", 1, (), "failed", 10),
+    ]
+    assert then.answers == [("r", ended("failed", "model-busy", "Try later."))]
+
+
+def test_a_pause_that_is_over_puts_the_job_back_into_the_queue() -> None:
+    world = submitted().given(outcome("job_1", 1, failed("transient")))
+    then = world.tick(1 * SECOND)
+    assert then.all_events == [(ANNA, ev.JobRequeued("job_1", 1)), (ANNA, released("job_1", 2, at=1 * SECOND))]
+    assert then.work[0].output_key == "acct_anna/job_1/2"
+
+
+def test_a_pause_frees_the_slot_for_others() -> None:
+    world = submitted(account_terms=terms(in_flight_jobs_max=1)).given(submit("job_2"))
+    then = world.when(outcome("job_1", 1, failed("transient")))
+    assert then.types == ["attempt-ended", "attempt-released"]
+    assert world.tick(1 * SECOND).types == ["job-requeued"]
+    assert world.when(outcome("job_2")).events[-1] == released("job_1", 2, at=1 * SECOND)
+
+
+def test_an_engine_that_is_away_is_no_attempt_of_the_job() -> None:
+    world = submitted("once")
+    now = 0
+    for attempt in range(1, 30):
+        then = world.when(outcome("job_1", attempt, failed("engine-unavailable")), at=now)
+        assert then.events == [ev.AttemptEnded("job_1", attempt, "engine-unavailable", False, T0 + now + 2 * SECOND)]
+        now += 2 * SECOND
+        assert world.tick(now).types == ["job-requeued", "attempt-released"]
+
+
+def test_a_client_that_waits_hears_of_an_engine_that_stays_away_after_20_seconds() -> None:
+    world = submitted(client_waits_until_ms=T0 + 30 * SECOND)
+    away = failed("engine-unavailable", "connection", "No engine answers.")
+    for attempt in range(1, 11):
+        now = (attempt - 1) * 2 * SECOND
+        assert world.when(outcome("job_1", attempt, away), at=now).types == ["attempt-ended"]
+        world.tick(now + 2 * SECOND)
+    then = world.when(outcome("job_1", 11, away), at=20 * SECOND)
+    assert then.events == [
+        ev.JobFailed("job_1", 11, "engine-unavailable", "No engine answers."),
+        ev.CreditsReleased("job_1", 1, (), "failed", 10),
+    ]
+    assert then.answers == [("r", ended("failed", "engine-unavailable", "No engine answers."))]
+
+
+@pytest.mark.parametrize(
+    ("before", "phase", "slot_taken"),
+    [
+        ((), Released, True),
+        ((STARTED,), Running, True),
+        ((outcome("job_1", 1, failed("transient")),), Backoff, False),
+    ],
+)
+def test_a_cancel_ends_the_job_and_its_money_at_once(
+    before: tuple[cmd.AnyCommand, ...], phase: type, slot_taken: bool
+) -> None:
+    world = submitted().given(*before)
+    job = world.job("job_1")
+    assert job is not None
+    assert isinstance(job.phase, phase)
+    then = world.when(cmd.CancelJob("job_1"), reply="c")
+    assert then.events == [ev.JobCanceled("job_1"), ev.CreditsReleased("job_1", 1, (), "canceled", 10)]
+    assert then.answers == [("r", ended("canceled")), ("c", JobCancelAccepted("job_1", 10))]
+    assert (world.job("job_1") is not None) == slot_taken
+    assert world.lane().running == int(slot_taken)
+
+
+def test_a_cancel_of_a_waiting_job_takes_it_out_of_the_queue() -> None:
+    world = submitted(account_terms=terms(in_flight_jobs_max=1)).given(submit("job_2"), submit("job_3"))
+    job = world.job("job_2")
+    assert job is not None
+    assert isinstance(job.phase, Waiting)
+    assert world.when(cmd.CancelJob("job_2")).types == ["job-canceled", "credits-released"]
+    assert world.job("job_2") is None
+    assert world.when(outcome("job_1")).events[-1] == released("job_3")
+
+
+def test_a_slot_stays_taken_until_the_canceled_attempt_ends() -> None:
+    world = submitted(account_terms=terms(in_flight_jobs_max=1)).given(submit("job_2"), cmd.CancelJob("job_1"))
+    job = world.job("job_1")
+    assert job is not None
+    assert isinstance(job.phase, Ending)
+    assert job.status == "canceled"
+    then = world.when(outcome("job_1"))
+    assert then.events == [ev.AttemptEnded("job_1", 1, "outcome-after-cancel", False, None), released("job_2")]
+    assert then.answers == []
+    assert world.header().captured == 0
+    assert world.when(outcome("job_1")).events == [LATE]
+
+
+def test_a_canceled_attempt_that_falls_silent_frees_its_slot() -> None:
+    world = submitted(account_terms=terms(in_flight_jobs_max=1)).given(submit("job_2"), cmd.CancelJob("job_1"))
+    assert world.when(RENEWED, at=50 * SECOND).events == [ev.LeaseRenewed("job_1", 1, T0 + 65 * SECOND)]
+    then = world.tick(65 * SECOND)
+    assert then.all_events == [
+        (ANNA, ev.AttemptEnded("job_1", 1, "lease-lost-after-cancel", False, None)),
+        (ANNA, released("job_2", at=65 * SECOND)),
+    ]
+
+
+def test_a_cancel_comes_too_late_or_for_nothing() -> None:
+    world = submitted().given(cmd.CancelJob("job_1"))
+    then = world.when(cmd.CancelJob("job_1"), reply="c")
+    assert then.events == [ev.CommandRefused("cancel-job", no.JobEnded("job_1", "canceled"))]
+    assert then.answers == [("c", Refused(no.JobEnded("job_1", "canceled")))]
+    unknown = ev.CommandRefused("cancel-job", no.JobUnknown("job_9"))
+    assert world.when(cmd.CancelJob("job_9")).events == [unknown]
+    assert world.when(cmd.CancelJob("job_9"), account=BEN).all_events == [(STREAM, unknown)]
+    gone = submitted().given(outcome("job_1")).when(cmd.CancelJob("job_1"))
+    assert gone.events == [ev.CommandRefused("cancel-job", no.JobUnknown("job_1"))]
+
+
+def test_an_attempt_that_nobody_took_up_does_not_count() -> None:
+    world = submitted("once")
+    then = world.tick(START_LEASE)
+    assert then.all_events == [(ANNA, ev.AttemptEnded("job_1", 1, "lease-lost", False, T0 + START_LEASE))]
+    assert world.tick(START_LEASE + 1).types == ["job-requeued", "attempt-released"]
+
+
+def test_an_attempt_that_fell_silent_counts() -> None:
+    world = submitted().given(STARTED)
+    then = world.tick(RUNNING_LEASE)
+    retry_at_ms = T0 + RUNNING_LEASE + 1 * SECOND
+    assert then.all_events == [(ANNA, ev.AttemptEnded("job_1", 1, "lease-lost", True, retry_at_ms))]
+    once = submitted("once").given(STARTED)
+    assert once.tick(RUNNING_LEASE).types == ["job-failed", "credits-released"]
+
+
+def test_a_job_expires_in_the_queue() -> None:
+    world = submitted(account_terms=terms(in_flight_jobs_max=1, queue_ttl_ms=MINUTE)).given(STARTED)
+    world.given(submit("job_2"), reply="r2")
+    for second in range(10, 60, 10):
+        world.given(RENEWED, at=second * SECOND)
+    then = world.tick(MINUTE)
+    assert then.all_events == [
+        (ANNA, ev.JobExpired("job_2")),
+        (ANNA, ev.CreditsReleased("job_2", 1, (), "expired", 9)),
+    ]
+    assert then.answers == [("r2", JobEndedAnswer("job_2", "expired", 0, 9, reason="queue-deadline"))]
+
+
+def test_a_job_expires_between_two_attempts() -> None:
+    world = submitted(account_terms=terms(queue_ttl_ms=MINUTE))
+    world.given(STARTED, at=50 * SECOND)
+    world.given(outcome("job_1", 1, failed("transient")), at=MINUTE - 1)
+    assert world.tick(MINUTE).types == ["job-expired", "credits-released"]
+
+
+def test_keys_are_forgotten_together() -> None:
+    world = World(plan()).given(cmd.GrantCredits(1, "gift"), key=("k1", "f"))
+    world.given(cmd.GrantCredits(1, "gift"), key=("k2", "f")).given(
+        cmd.GrantCredits(1, "g"), key=("k", "f"), account=BEN
+    )
+    assert world.tick(7 * DAY - 1).all_events == [(STREAM, ev.CommandIgnored("tick", "nothing-due"))]
+    assert world.tick(7 * DAY).all_events == [
+        (ANNA, ev.IdempotencyForgotten(("k1", "k2"))),
+        (BEN, ev.IdempotencyForgotten(("k",))),
+    ]
+    assert world.store.next_due_ms() is None
+
+
+def test_a_tick_handles_five_hundred_and_the_next_one_follows() -> None:
+    many = terms(opening_credits=1000, in_flight_jobs_max=1, queue_ttl_ms=MINUTE)
+    world = World(plan(many)).given(STARTED)
+    for number in range(TICK_ITEMS_MAX + 2):
+        world.given(submit(f"job_{number}"))
+    assert world.tick(MINUTE - 1).types == ["command-ignored"]
+    assert world.tick(MINUTE).types.count("job-expired") + 1 >= TICK_ITEMS_MAX - 1
+    rest = world.tick(MINUTE)
+    assert rest.types.count("job-expired") in (1, 2)
+    assert world.tick(MINUTE).all_events == [(STREAM, ev.CommandIgnored("tick", "nothing-due"))]
+
+
+def test_a_tick_twice_changes_nothing_more() -> None:
+    world = submitted().given(STARTED)
+    assert world.tick(RUNNING_LEASE).types == ["attempt-ended"]
+    assert world.tick(RUNNING_LEASE).types == ["command-ignored"]
+
+
+def test_past_events_alone_are_enough_to_decide_by() -> None:
+    world = World().given_event(STREAM, ev.PlanPublished(plan()))
+    world.given_event(ANNA, ev.AccountOpened("default", 1, None))
+    world.given_event(ANNA, ev.CreditsGranted(1, "gift", 1, None))
+    assert world.when(submit("job_1")).types == ["job-accepted", "credits-reserved", "attempt-released"]
+    assert world.when(submit("job_2")).events == [ev.CommandRefused("submit-job", no.InsufficientCredits(1, 0))]
