@@ -120,6 +120,9 @@ class Observed:
 
         try:
             await self._app(scope, receive, send_answer)
+        except Exception:
+            if not scope.get("darkroom.fault_answered"):  # else it is answered and logged
+                raise
         finally:
             self._note(scope, status, time.perf_counter() - begin_s, trace.trace_id)
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from infra.http.routing import PROBLEM_JSON
@@ -99,7 +99,7 @@ class Problem(Exception):
     def document(self, trace_id: str | None) -> dict[str, object]:
         """The members of the problem document."""
         document: dict[str, object] = {
-            "type": _TYPE_PREFIX + self.code,
+            "type": type_of(self.code),
             "title": title_of(self.code),
             "status": self.status,
             "detail": self.detail,
@@ -111,6 +111,11 @@ class Problem(Exception):
         if trace_id is not None:
             document["trace_id"] = trace_id
         return document
+
+
+def type_of(code: str) -> str:
+    """The URI that names a code."""
+    return _TYPE_PREFIX + code
 
 
 def title_of(code: str) -> str:
@@ -173,10 +178,20 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     return problem_response(of_status(error.status_code, detail, headers), trace_id_of(request.scope))
 
 
+async def _on_disconnect(request: Request, error: Exception) -> Response:
+    return Response(status_code=499)  # nobody reads it; what was appended stays on the log
+
+
 async def _on_fault(request: Request, error: Exception) -> Response:
+    request.scope["darkroom.fault_answered"] = True
     _log.error("request-failed", path=request.url.path, exc_info=error)
     detail = "The server failed; the request may be repeated with the same Idempotency-Key. Name `trace_id` in reports."
     return problem_response(of_status(500, detail), trace_id_of(request.scope))
 
 
-EXCEPTION_HANDLERS: dict[Any, Any] = {Problem: _on_problem, HTTPException: _on_http_exception, Exception: _on_fault}
+EXCEPTION_HANDLERS: dict[Any, Any] = {
+    Problem: _on_problem,
+    HTTPException: _on_http_exception,
+    ClientDisconnect: _on_disconnect,
+    Exception: _on_fault,
+}

@@ -1,0 +1,37 @@
+"""Idempotency keys: `Idempotency-Key` as in draft-ietf-httpapi-idempotency-key-header.
+
+A key counts within its account and operation. What travels are hashes: of the key, so that no client's text stands on
+the log, and of the content, so that the decider can tell a repeat from another request under the same key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from infra.http.problems import Problem, bad_field
+from schemas.commands import IdempotencyKey
+
+KEY_CHARS_MAX = 255
+_KEY_HEX_CHARS = 32
+_encoder = msgspec.json.Encoder(order="deterministic")
+
+
+def checked_key(key: str) -> str:
+    """The client's key; raises Problem 400 unless it is 1 to 255 printable ASCII characters."""
+    if len(key) > KEY_CHARS_MAX or not key.isascii() or not key.isprintable():
+        raise bad_field("Idempotency-Key", f"This must be 1 to {KEY_CHARS_MAX} printable ASCII characters.")
+    return key
+
+
+def idempotency_key(account: str, operation: str, key: str, content: object) -> IdempotencyKey:
+    """The key on the log. Equal contents give equal fingerprints whatever the order of their members."""
+    hashed = hashlib.sha256(f"{account}\n{operation}\n{key}".encode()).hexdigest()[:_KEY_HEX_CHARS]
+    return IdempotencyKey(hashed, hashlib.sha256(_encoder.encode(content)).hexdigest())
+
+
+def outcome_unknown(key: str) -> Problem:
+    """503: the log did not say whether it has the command; the same key finds out without doing it twice."""
+    detail = "It is not known whether the request was accepted; send it again with this Idempotency-Key to find out."
+    return Problem(503, "outcome-unknown", detail, headers={"Retry-After": "1"}, extra={"idempotency_key": key})
