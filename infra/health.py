@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Generator
@@ -40,5 +41,11 @@ async def serve_health(port: int, healthy: Callable[[], bool]) -> None:
     config = uvicorn.Config(
         health_app(healthy), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1
     )
-    with socket.create_server(("127.0.0.1", port)) as listener:
-        await _EmbeddedServer(config).serve(sockets=[listener])
+    server = _EmbeddedServer(config)
+    serving = asyncio.create_task(server.serve(sockets=[socket.create_server(("127.0.0.1", port))]))
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        server.should_exit = True  # uvicorn takes its listener out of the loop itself, a cancelled one would not
+        await serving
+        raise

@@ -88,6 +88,9 @@ def _settings(log: Path, port: int, controller_port: int) -> dict[str, object]:
         "group.min.session.timeout.ms": 1_000,
         "group.initial.rebalance.delay.ms": 0,
         "group.coordinator.append.linger.ms": 0,
+        # After kill -9 a broker may register again only when its former session has ended (default 9 s).
+        "broker.session.timeout.ms": 2_000,
+        "broker.heartbeat.interval.ms": 400,
         # One small machine.
         "num.network.threads": 2,
         "num.io.threads": 4,

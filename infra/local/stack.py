@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -191,15 +190,7 @@ def _values(layout: Layout, stack: StackFile) -> dict[str, object]:
         "triton_urls": [f"{_HOST}:{ports['triton-grpc']}"],
         "gateway": {"host": stack.host, "port": stack.port, "public_url": stack.url},
         "secrets_dir": str(layout.secrets.resolve()),
-        **{
-            name: os.environ[f"DARKROOM_{name.upper()}"]
-            for name in _PASSED_ON
-            if f"DARKROOM_{name.upper()}" in os.environ
-        },
     }
-
-
-_PASSED_ON = ("catalogue_path", "plan_path", "log_level")
 
 
 def _flatten(prefix: str, values: Mapping[str, object]) -> list[tuple[str, str]]:
