@@ -23,6 +23,7 @@ from infra.s3.store import ObjectHead, ObjectNotFound, ObjectTooLarge, StoredByt
 from infra.settings import S3Settings
 
 PART_BYTES = 5 << 20
+_SINGLE_PUT_BYTES_MAX = 32 << 20
 _CHUNK_BYTES = 256 << 10
 _HASH_IN_THREAD_BYTES = 1 << 20
 _CONNECTIONS_MAX = 64
@@ -71,6 +72,8 @@ class S3ObjectStore:
                 await self._client.create_bucket(Bucket=self._bucket)
 
     async def put(self, key: str, body: bytes, content_type: str) -> StoredBytes:
+        if len(body) > _SINGLE_PUT_BYTES_MAX:
+            return await self.put_stream(key, _parts(body), content_type, len(body))
         digest = await _sha256(body)
         with _translated(key):
             await self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=content_type)
@@ -131,6 +134,11 @@ class S3ObjectStore:
                 await self._client.delete_object(Bucket=self._bucket, Key=key)
         except ObjectNotFound:
             pass  # some servers say so, and gone is what was asked for
+
+
+async def _parts(body: bytes) -> AsyncIterator[bytes]:
+    for at in range(0, len(body), PART_BYTES):
+        yield body[at : at + PART_BYTES]
 
 
 class _Upload:

@@ -1,0 +1,144 @@
+"""One suite for the object store: S3 and memory."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+
+from infra.ids import SystemIds
+from infra.s3.bucket import PART_BYTES, S3ObjectStore, open_store
+from infra.s3.memory import MemoryObjectStore
+from infra.s3.store import IntegrityError, ObjectNotFound, ObjectStore, ObjectTooLarge, StoreUnavailable
+from infra.settings import S3Settings
+
+
+@pytest.fixture(params=["memory", "s3"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[ObjectStore]:
+    if request.param == "memory":
+        yield MemoryObjectStore()
+        return
+    settings = request.getfixturevalue("s3")
+    async with open_store(settings.s3) as opened:
+        yield opened
+
+
+@pytest.fixture
+def key() -> str:
+    ids = SystemIds()
+    return f"{ids.mint('acct')}/{ids.mint('asset')}"
+
+
+async def chunks(body: bytes, size: int = 100_000) -> AsyncIterator[bytes]:
+    for at in range(0, len(body), size):
+        yield body[at : at + size]
+
+
+async def test_what_was_put_comes_back(store: ObjectStore, key: str) -> None:
+    stored = await store.put(key, b"hello", "image/png")
+    assert stored.key == key
+    assert stored.size == 5
+    assert stored.sha256 == hashlib.sha256(b"hello").hexdigest()
+    assert await store.get(key) == b"hello"
+    assert await store.get(key, stored.sha256) == b"hello"
+    head = await store.head(key)
+    assert (head.key, head.size, head.content_type) == (key, 5, "image/png")
+    assert await store.exists(key)
+
+
+async def test_other_bytes_than_expected_are_an_error(store: ObjectStore, key: str) -> None:
+    await store.put(key, b"hello", "image/png")
+    with pytest.raises(IntegrityError):
+        await store.get(key, hashlib.sha256(b"other").hexdigest())
+
+
+async def test_a_missing_object_is_not_found(store: ObjectStore, key: str) -> None:
+    for reading in (store.get(key), store.head(key), anext(aiter(store.stream(key)))):
+        with pytest.raises(ObjectNotFound):
+            await reading
+    assert not await store.exists(key)
+
+
+async def test_deleting_twice_is_harmless(store: ObjectStore, key: str) -> None:
+    await store.put(key, b"hello", "image/png")
+    await store.delete(key)
+    await store.delete(key)
+    assert not await store.exists(key)
+
+
+@pytest.mark.parametrize("size", [0, 1, 70_000, PART_BYTES, 2 * PART_BYTES + 17])
+async def test_a_stream_is_stored_and_hashed_on_its_way(store: ObjectStore, key: str, size: int) -> None:
+    body = os.urandom(size)
+    stored = await store.put_stream(key, chunks(body), "image/jpeg", size)
+    assert stored.size == size
+    assert stored.sha256 == hashlib.sha256(body).hexdigest()
+    assert await store.get(key, stored.sha256) == body
+    assert (await store.head(key)).content_type == "image/jpeg"
+
+
+@pytest.mark.parametrize("size", [1_001, 2 * PART_BYTES])
+async def test_too_many_bytes_leave_nothing(store: ObjectStore, key: str, size: int) -> None:
+    with pytest.raises(ObjectTooLarge):
+        await store.put_stream(key, chunks(os.urandom(size)), "image/jpeg", size - 1)
+    assert not await store.exists(key)
+
+
+async def test_a_source_that_fails_leaves_nothing(store: ObjectStore, key: str) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield os.urandom(PART_BYTES + 1)
+        raise ConnectionResetError("the client hung up")
+
+    with pytest.raises(ConnectionResetError):
+        await store.put_stream(key, broken(), "image/jpeg", 1 << 30)
+    assert not await store.exists(key)
+
+
+async def test_a_stream_has_half_open_bounds(store: ObjectStore, key: str) -> None:
+    body = os.urandom(600_000)
+    await store.put(key, body, "image/png")
+    for start, end in ((None, None), (0, None), (10, None), (None, 10), (5, 6), (100_000, 500_000), (7, 7)):
+        read = b"".join([chunk async for chunk in store.stream(key, start, end)])
+        assert read == body[start:end], (start, end)
+
+
+async def test_streams_left_early_give_their_connections_back(store: ObjectStore, key: str) -> None:
+    await store.put(key, os.urandom(3_000_000), "image/png")
+    for _ in range(100):
+        stream = store.stream(key)
+        assert await anext(aiter(stream))
+        await stream.aclose()  # type: ignore[attr-defined]
+    assert (await store.head(key)).size == 3_000_000
+
+
+async def test_a_large_body_goes_in_parts(s3: object, store: ObjectStore, key: str) -> None:
+    body = os.urandom(33 << 20)
+    stored = await store.put(key, body, "image/png")
+    assert await store.get(key, stored.sha256) == body
+
+
+async def test_many_at_once_keep_apart(store: ObjectStore, key: str) -> None:
+    bodies = [os.urandom(20_000) for _ in range(100)]
+    stored = await asyncio.gather(*(store.put(f"{key}/{i}", body, "image/png") for i, body in enumerate(bodies)))
+    read = await asyncio.gather(*(store.get(one.key, one.sha256) for one in stored))
+    assert list(read) == bodies
+
+
+async def test_a_store_that_does_not_answer_is_unavailable() -> None:
+    nowhere = S3Settings(endpoint_url="http://127.0.0.1:1", access_key="a", secret_key="b")
+    async with open_store(nowhere) as store:
+        with pytest.raises(StoreUnavailable):
+            await store.get("a/b")
+        with pytest.raises(StoreUnavailable):
+            await store.put("a/b", b"", "image/png")
+
+
+async def test_a_bucket_is_made_once(s3: object, request: pytest.FixtureRequest) -> None:
+    settings = request.getfixturevalue("s3").s3.model_copy(update={"bucket": "another"})
+    async with open_store(settings) as store:
+        assert isinstance(store, S3ObjectStore)
+        await store.ensure_bucket()
+        await store.ensure_bucket()
+        await store.put("a/b", b"1", "image/png")
