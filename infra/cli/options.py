@@ -38,25 +38,33 @@ def known_stack(layout: Layout) -> StackFile:
     return stack
 
 
-def make_token(layout: Layout, stack: StackFile, claims: dict[str, object], ttl_s: int) -> str:
-    """A signed bearer token (EdDSA) of this deployment with ``claims`` beside the usual ones."""
-    import secrets
+def make_token(
+    layout: Layout,
+    stack: StackFile,
+    product: str,
+    subject: str,
+    *,
+    ttl_s: int,
+    plan: str | None = None,
+    role: str | None = None,
+    workspace: str | None = None,
+) -> str:
+    """A bearer token of this deployment; the stack need not run."""
+    from infra.http.tokens import KeyFolder, sign_token
 
-    import jwt
-
-    keys = sorted((layout.secrets / "jwt").glob("*.pem"), key=lambda path: path.stat().st_mtime_ns)
-    if not keys:
-        raise LocalError(f"There is no signing key in {layout.secrets / 'jwt'}: start the stack once to make one.")
-    now_s = int(time.time())
-    usual = {"iss": "darkroom", "aud": stack.deployment, "iat": now_s, "exp": now_s + ttl_s}
-    return jwt.encode(
-        {**usual, "jti": secrets.token_hex(16), **claims},
-        keys[-1].read_text(encoding="ascii"),
-        algorithm="EdDSA",
-        headers={"kid": keys[-1].stem},
+    return sign_token(
+        KeyFolder(layout.secrets / "jwt"),
+        stack.deployment,
+        product,
+        subject,
+        now_s=int(time.time()),
+        ttl_s=ttl_s,
+        plan=plan or "default",
+        role=role or "user",
+        workspace=workspace,
     )
 
 
 def admin_token(layout: Layout, stack: StackFile) -> str:
     """A short-lived token for the operator's own calls."""
-    return make_token(layout, stack, {"sub": "operator", "product": "darkroom", "role": "admin"}, 300)
+    return make_token(layout, stack, "darkroom", "operator", ttl_s=300, role="admin")

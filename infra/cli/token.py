@@ -35,7 +35,6 @@ def token(
     """
     if not subject.strip():
         raise click.BadParameter("must not be empty", param_hint="--subject")
-    optional = {"workspace": str(workspace) if workspace else None, "plan": plan, "role": role}
-    claims: dict[str, object] = {"sub": subject, "product": product}
-    claims.update({name: value for name, value in optional.items() if value is not None})
-    click.echo(make_token(layout, known_stack(layout), claims, ttl))
+    named = str(workspace) if workspace else None
+    stack = known_stack(layout)
+    click.echo(make_token(layout, stack, product, subject, ttl_s=ttl, plan=plan, role=role, workspace=named))

@@ -14,6 +14,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -162,7 +163,9 @@ def make_secrets(layout: Layout) -> None:
     folder = layout.secrets / "jwt"
     folder.mkdir(mode=0o700, exist_ok=True)
     if not any(folder.glob("*.pem")):
-        _make_secret(folder / f"{secrets.token_hex(4)}.pem", _new_signing_key())
+        _make_secret(
+            folder / f"{int(time.time())}-{secrets.token_hex(4)}.pem", _new_signing_key()
+        )  # the last one signs
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
