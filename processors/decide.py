@@ -4,9 +4,10 @@ A refusal is an event and an answer; an exception is a bug and leads to quaranti
 """
 
 from processors.accounts import decide as accounts
-from processors.draft import Draft, Read
-from processors.evolve import evolve
+from processors.draft import Draft
+from processors.evolve import apply
 from processors.jobs import decide as jobs
+from processors.overlay import Read
 from schemas import commands as cmd
 from schemas import events as ev
 from schemas.replies import Broken, Done
@@ -20,7 +21,7 @@ def decide(
     `place` is (partition, offset, index), `time_ms` the partition's time; `due` names the state records that wait for
     a tick, in order. Deciding the same twice gives the same bytes.
     """
-    draft = Draft(read, evolve, envelope, place, time_ms)
+    draft = Draft(read, apply, envelope, place, time_ms)
     match envelope.command:
         case cmd.SubmitJob() as command:
             jobs.submit_job(draft, command)
@@ -51,7 +52,7 @@ def decide(
 
 def unreadable(read: Read, place: tuple[int, int, int], time_ms: int, reason: str, size: int) -> Draft:
     """The trace of an item that cannot be read."""
-    draft = Draft(read, evolve, _nobody(place), place, time_ms)
+    draft = Draft(read, apply, _nobody(place), place, time_ms)
     draft.emit(draft.stream, ev.CommandUnreadable(reason, size))
     draft.finish()
     return draft
@@ -59,7 +60,7 @@ def unreadable(read: Read, place: tuple[int, int, int], time_ms: int, reason: st
 
 def quarantined(read: Read, envelope: cmd.Envelope, place: tuple[int, int, int], time_ms: int, takeovers: int) -> Draft:
     """The trace of a command whose decision failed in every takeover; its client is told, nothing is charged."""
-    draft = Draft(read, evolve, envelope, place, time_ms)
+    draft = Draft(read, apply, envelope, place, time_ms)
     command = accounts.name(envelope.command)
     draft.emit(draft.stream, ev.CommandQuarantined(command, envelope.account, takeovers))
     draft.answer(envelope.reply, envelope.account, Broken("command-quarantined"))

@@ -2,52 +2,22 @@
 only itself.
 
 A command may cause several events, and later ones depend on earlier ones (a freed slot lets the next job go). Each
-event passes through `evolve` as it is drafted, so what the loop stores is by construction the fold of what it appends.
+event passes through `apply` as it is drafted, so what the loop stores is by construction the fold of what it appends.
 """
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable
 
 import msgspec
 
-from processors.accounts.state import (
-    Account,
-    Asset,
-    Idempotency,
-    LaneShare,
-    Partition,
-    PlanRecord,
-    Progress,
-    Queued,
-    Reservation,
-    RingEntry,
-    Suspect,
-    account_key,
-    partition_key,
-    plan_key,
-)
-from processors.jobs.state import Job
+from processors.accounts.state import Account, LaneShare, Partition, PlanRecord, plan_key
+from processors.overlay import Changes, Overlay, Read, Record, typed
 from schemas.commands import Envelope, ReplyAddress
 from schemas.events import AnyEvent, Event
 from schemas.identifiers import partition_stream
 from schemas.plans import Plan
 from schemas.replies import AnyAnswer, Reply
 
-Record = (
-    Account | Reservation | Idempotency | Asset | Queued | Job | Partition | PlanRecord | RingEntry | Progress | Suspect
-)
-Read = Callable[[str], Record | None]
-Changes = dict[str, Record | None]
-Evolve = Callable[[Read, Event], Changes]
-R = TypeVar("R", bound=msgspec.Struct)
-
-
-def typed(record: Record | None, kind: type[R]) -> R | None:
-    """The record as its kind; a record of another kind under a key is a bug."""
-    if record is None:
-        return None
-    assert isinstance(record, kind), f"{type(record).__name__} stands where {kind.__name__} belongs"
-    return record
+Apply = Callable[[Overlay, Event], None]
 
 
 class Draft:
@@ -56,67 +26,75 @@ class Draft:
     `read` looks into the state before the command; `place` is (partition, offset, index) of the command.
     """
 
-    __slots__ = ("_evolve", "_read", "answers", "changes", "envelope", "events", "place", "stream", "time_ms")
+    __slots__ = ("_apply", "_plan", "_source", "_state", "answers", "envelope", "events", "place", "stream", "time_ms")
 
-    def __init__(
-        self, read: Read, evolve: Evolve, envelope: Envelope, place: tuple[int, int, int], time_ms: int
-    ) -> None:
-        self._read = read
-        self._evolve = evolve
+    def __init__(self, read: Read, apply: Apply, envelope: Envelope, place: tuple[int, int, int], time_ms: int) -> None:
+        self._state = Overlay(read)
+        self._apply = apply
+        self._plan: Plan | None = None
+        self._source = f"{place[0]}.{place[1]}.{place[2]}."
         self.envelope = envelope
         self.place = place
         self.time_ms = time_ms
         self.stream = partition_stream(place[0])
         self.events: list[Event] = []
-        self.changes: Changes = {}
         self.answers: list[tuple[str, Reply]] = []
+
+    @property
+    def changes(self) -> Changes:
+        """The records that the events so far have changed."""
+        return self._state.changes
 
     def get(self, key: str) -> Record | None:
         """The record under `key` as of the last drafted event."""
-        try:
-            return self.changes[key]
-        except KeyError:
-            return self._read(key)
+        return self._state.get(key)
 
     def account(self, account: str) -> Account | None:
         """The account's header, None when it is not open."""
-        return typed(self.get(account_key(account)), Account)
+        return self._state.account(account)
+
+    def header(self, account: str) -> Account:
+        """The header of an account that is open."""
+        return self._state.header(account)
 
     def partition(self) -> Partition:
         """The header of the partition's own stream."""
-        return typed(self.get(partition_key(self.stream)), Partition) or Partition()
+        return self._state.partition(self.stream)
 
     def share(self, lane: str) -> LaneShare:
         """The partition's part of a lane."""
-        return self.partition().lane(lane)
+        return self._state.partition(self.stream).lane(lane)
 
     def plan(self) -> Plan | None:
-        """The plan in force in this partition."""
-        record = typed(self.get(plan_key(self.stream, self.partition().plan_version)), PlanRecord)
-        return record.plan if record else None
+        """The plan in force in this partition before the command."""
+        if self._plan is None:
+            record = typed(self.get(plan_key(self.stream, self.partition().plan_version)), PlanRecord)
+            self._plan = record.plan if record else None
+        return self._plan
 
     @property
     def source(self) -> str:
         """The command's position."""
-        partition, offset, index = self.place
-        return f"{partition}.{offset}.{index}.0"
+        return self._source + "0"
 
     def emit(self, stream: str, data: AnyEvent) -> None:
         """Append an event to the stream and evolve the draft's state by it."""
-        partition, offset, index = self.place
+        envelope = self.envelope
+        header = self.partition() if stream == self.stream else self._state.account(stream)
+        product = envelope.product if stream == envelope.account else ""
         event = Event(
-            f"{partition}.{offset}.{index}.{len(self.events)}",
+            f"{self._source}{len(self.events)}",
             stream,
-            self._product(stream),
-            self._version(stream) + 1,
+            header.product if isinstance(header, Account) else product,
+            header.version + 1 if header is not None else 1,
             self.time_ms,
-            self.envelope.id,
-            self.envelope.actor,
+            envelope.id,
+            envelope.actor,
             data,
-            self.envelope.trace,
+            envelope.trace,
         )
         self.events.append(event)
-        self.changes.update(self._evolve(self.get, event))
+        self._apply(self._state, event)
 
     def answer(
         self, address: ReplyAddress | None, account: str, answer: AnyAnswer, position: str | None = None
@@ -130,24 +108,3 @@ class Draft:
         """Mark the last event; a command without a trace is a bug (design section 2, point 10)."""
         assert self.events, "every command leaves at least one event"
         self.events[-1] = msgspec.structs.replace(self.events[-1], last=True)
-
-    def _version(self, stream: str) -> int:
-        if stream == self.stream:
-            return self.partition().version
-        header = self.account(stream)
-        return header.version if header else 0
-
-    def _product(self, stream: str) -> str:
-        if stream == self.envelope.account:
-            return self.envelope.product
-        header = self.account(stream)
-        return header.product if header else ""
-
-
-def overlay(changes: Mapping[str, Record | None], read: Read) -> Read:
-    """A reader that sees `changes` over `read`."""
-
-    def get(key: str) -> Record | None:
-        return changes[key] if key in changes else read(key)
-
-    return get

@@ -10,18 +10,17 @@ from typing import Any
 from msgspec.structs import replace
 
 from processors.accounts import evolve as accounts
-from processors.accounts.state import Account, Partition, account_key, partition_key
-from processors.draft import Changes, Read, Record, overlay, typed
+from processors.accounts.state import account_key, partition_key
 from processors.jobs import evolve as jobs
+from processors.overlay import Changes, Overlay, Read
 from schemas import events as ev
 from schemas.identifiers import is_partition_stream
 
-Handler = Callable[[Read, ev.Event, Any], Changes]
+Handler = Callable[[Overlay, ev.Event, Any], None]
 
 
-def _nothing(read: Read, event: ev.Event, data: ev.EventData) -> Changes:
+def _nothing(state: Overlay, event: ev.Event, data: ev.EventData) -> None:
     """The event changes no record but its stream's version."""
-    return {}
 
 
 HANDLERS: dict[type[ev.EventData], Handler] = {
@@ -55,17 +54,20 @@ HANDLERS: dict[type[ev.EventData], Handler] = {
 
 def evolve(read: Read, event: ev.Event) -> Changes:
     """The records that `event` changes (None: the record ends), given a reader of the state before it."""
-    changes = HANDLERS[type(event.data)](read, event, event.data)
+    state = Overlay(read)
+    apply(state, event)
+    return state.changes
+
+
+def apply(state: Overlay, event: ev.Event) -> None:
+    """The same, into a state in the making."""
+    HANDLERS[type(event.data)](state, event, event.data)
     stream = event.account
     if is_partition_stream(stream):
-        key = partition_key(stream)
-        partition = typed(overlay(changes, read)(key), Partition) or Partition()
+        partition = state.partition(stream)
         assert event.version == partition.version + 1, f"version {event.version} after {partition.version} in {stream}"
-        changes[key] = replace(partition, version=event.version)
-        return changes
-    key = account_key(stream)
-    header: Record | None = changes[key] if key in changes else read(key)
-    assert isinstance(header, Account), f"{type(event.data).__name__} before {stream} was opened"
+        state.changes[partition_key(stream)] = replace(partition, version=event.version)
+        return
+    header = state.header(stream)
     assert event.version == header.version + 1, f"version {event.version} after {header.version} in {stream}"
-    changes[key] = replace(header, version=event.version)
-    return changes
+    state.changes[account_key(stream)] = replace(header, version=event.version)

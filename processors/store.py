@@ -25,8 +25,8 @@ from processors.accounts.state import (
     position_key,
     suspect_key,
 )
-from processors.draft import Changes, Record, typed
 from processors.jobs.state import Job
+from processors.overlay import Changes, Record, typed
 from schemas.codec import encode_state, state_due_ms, state_json
 from schemas.identifiers import partition_stream
 

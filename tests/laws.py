@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 
 from processors.accounts.ledger import BALANCE_MAX
 from processors.accounts.state import Account, Partition, Queued, Reservation, RingEntry, split_key
-from processors.draft import Record
 from processors.jobs.state import Attempted, Ending, Job, Waiting
+from processors.overlay import Record
 from processors.store import Store, decode_record
 from schemas import events as ev
 from schemas.codec import encode_state

@@ -2,7 +2,8 @@
 
 from processors.accounts import ledger
 from processors.accounts.state import Account, Idempotency, idempotency_key
-from processors.draft import Draft, typed
+from processors.draft import Draft
+from processors.overlay import typed
 from schemas import commands as cmd
 from schemas import events as ev
 from schemas import refusals as no
@@ -33,7 +34,7 @@ def open_account(draft: Draft, command: cmd.OpenAccount) -> None:
         return
     if was_open:
         ignore(draft, account, "already-open")
-    draft.answer(draft.envelope.reply, account, BalanceChanged(_header(draft).available))
+    draft.answer(draft.envelope.reply, account, BalanceChanged(draft.header(draft.envelope.account).available))
 
 
 def grant_credits(draft: Draft, command: cmd.GrantCredits) -> None:
@@ -87,7 +88,7 @@ def opened_account(draft: Draft) -> tuple[Account, AccountTerms, Plan] | None:
             draft.emit(account, ev.CreditsGranted(credits, "opening", credits, None))
     elif terms.regeneration is not None:
         _regenerate(draft, header, terms)
-    return _header(draft), terms, plan
+    return draft.header(draft.envelope.account), terms, plan
 
 
 def answered_before(draft: Draft) -> bool:
@@ -130,12 +131,6 @@ def ignore(draft: Draft, stream: str, reason: str, subject: str | None = None) -
 def name(command: cmd.Command) -> str:
     """The word that names the command's type, as on the wire."""
     return str(command.__struct_config__.tag)
-
-
-def _header(draft: Draft) -> Account:
-    header = draft.account(draft.envelope.account)
-    assert header is not None
-    return header
 
 
 def _regenerate(draft: Draft, header: Account, terms: AccountTerms) -> None:

@@ -9,7 +9,6 @@ from processors.accounts.state import (
     Account,
     Asset,
     Idempotency,
-    Partition,
     PlanRecord,
     Reservation,
     account_key,
@@ -19,98 +18,83 @@ from processors.accounts.state import (
     plan_key,
     reservation_key,
 )
-from processors.draft import Changes, Read, typed
+from processors.overlay import Overlay
 from schemas import events as ev
 from schemas.replies import AnyAnswer, AssetAccepted, BalanceChanged
 
 Settlement = Callable[[Account, Reservation], Account]
 
 
-def header_of(read: Read, account: str) -> Account:
-    """The header of an account that is open; events about one that is not are a bug."""
-    header = typed(read(account_key(account)), Account)
-    assert header is not None, f"{account} is not open"
-    return header
+def plan_published(state: Overlay, event: ev.Event, data: ev.PlanPublished) -> None:
+    partition = state.partition(event.account)
+    state.changes[plan_key(event.account, data.plan.version)] = PlanRecord(data.plan)
+    state.changes[partition_key(event.account)] = replace(partition, plan_version=data.plan.version)
 
 
-def plan_published(read: Read, event: ev.Event, data: ev.PlanPublished) -> Changes:
-    key = partition_key(event.account)
-    partition = typed(read(key), Partition) or Partition()
-    return {
-        plan_key(event.account, data.plan.version): PlanRecord(data.plan),
-        key: replace(partition, plan_version=data.plan.version),
-    }
-
-
-def account_opened(read: Read, event: ev.Event, data: ev.AccountOpened) -> Changes:
-    opened = Account(
+def account_opened(state: Overlay, event: ev.Event, data: ev.AccountOpened) -> None:
+    state.changes[account_key(event.account)] = Account(
         product=event.product,
         plan=data.plan,
         opened_ms=event.time_ms,
         version=0,
         regenerating_since_ms=event.time_ms,
     )
-    return {account_key(event.account): opened}
 
 
-def credits_granted(read: Read, event: ev.Event, data: ev.CreditsGranted) -> Changes:
-    header = header_of(read, event.account)
-    changes: Changes = {account_key(event.account): replace(header, granted=header.granted + data.amount)}
-    remember(changes, event, data.idempotency, event.position, BalanceChanged(data.balance))
-    return changes
+def credits_granted(state: Overlay, event: ev.Event, data: ev.CreditsGranted) -> None:
+    header = state.header(event.account)
+    state.changes[account_key(event.account)] = replace(header, granted=header.granted + data.amount)
+    remember(state, event, data.idempotency, event.position, BalanceChanged(data.balance))
 
 
-def credits_regenerated(read: Read, event: ev.Event, data: ev.CreditsRegenerated) -> Changes:
-    header = header_of(read, event.account)
+def credits_regenerated(state: Overlay, event: ev.Event, data: ev.CreditsRegenerated) -> None:
+    header = state.header(event.account)
     after = replace(header, regenerated=header.regenerated + data.amount, regenerating_since_ms=data.since_ms)
-    return {account_key(event.account): after}
+    state.changes[account_key(event.account)] = after
 
 
-def asset_registered(read: Read, event: ev.Event, data: ev.AssetRegistered) -> Changes:
-    changes = add_asset(read, event.account, data.asset, Asset(data.number, data.object))
-    remember(changes, event, data.idempotency, data.asset, AssetAccepted(data.asset, data.number, data.object))
-    return changes
+def asset_registered(state: Overlay, event: ev.Event, data: ev.AssetRegistered) -> None:
+    add_asset(state, event.account, data.asset, Asset(data.number, data.object))
+    remember(state, event, data.idempotency, data.asset, AssetAccepted(data.asset, data.number, data.object))
 
 
-def remember(changes: Changes, event: ev.Event, use: ev.IdempotencyUse | None, made: str, answer: AnyAnswer) -> None:
+def remember(state: Overlay, event: ev.Event, use: ev.IdempotencyUse | None, made: str, answer: AnyAnswer) -> None:
     """Keep what a key decided, where there was one; the position is the command's, as in the first answer."""
     if use is not None:
         source = event.position.rpartition(".")[0] + ".0"
         record = Idempotency(use.fingerprint, source, made, answer, use.expires_ms)
-        changes[idempotency_key(event.account, use.key)] = record
+        state.changes[idempotency_key(event.account, use.key)] = record
 
 
-def add_asset(read: Read, account: str, name: str, asset: Asset) -> Changes:
+def add_asset(state: Overlay, account: str, name: str, asset: Asset) -> None:
     """The account with one more asset, numbered after all before it."""
-    header = header_of(read, account)
-    return {
-        asset_key(account, name): asset,
-        account_key(account): replace(header, assets=max(header.assets, asset.number)),
-    }
+    header = state.header(account)
+    state.changes[asset_key(account, name)] = asset
+    state.changes[account_key(account)] = replace(header, assets=max(header.assets, asset.number))
 
 
-def credits_reserved(read: Read, event: ev.Event, data: ev.CreditsReserved) -> Changes:
-    header = header_of(read, event.account)
-    return {
-        account_key(event.account): ledger.reserve(header, data.units, data.windows),
-        reservation_key(event.account, data.job): Reservation(data.units, data.windows, data.plan_version),
-    }
+def credits_reserved(state: Overlay, event: ev.Event, data: ev.CreditsReserved) -> None:
+    header = state.header(event.account)
+    reservation = Reservation(data.units, data.windows, data.plan_version)
+    state.changes[account_key(event.account)] = ledger.reserve(header, data.units, data.windows)
+    state.changes[reservation_key(event.account, data.job)] = reservation
 
 
-def credits_captured(read: Read, event: ev.Event, data: ev.CreditsCaptured) -> Changes:
-    return _settle(read, event, data.job, ledger.capture)
+def credits_captured(state: Overlay, event: ev.Event, data: ev.CreditsCaptured) -> None:
+    _settle(state, event, data.job, ledger.capture)
 
 
-def credits_released(read: Read, event: ev.Event, data: ev.CreditsReleased) -> Changes:
-    return _settle(read, event, data.job, ledger.release)
+def credits_released(state: Overlay, event: ev.Event, data: ev.CreditsReleased) -> None:
+    _settle(state, event, data.job, ledger.release)
 
 
-def _settle(read: Read, event: ev.Event, job: str, how: Settlement) -> Changes:
+def _settle(state: Overlay, event: ev.Event, job: str, how: Settlement) -> None:
     key = reservation_key(event.account, job)
-    reservation = typed(read(key), Reservation)
-    assert reservation is not None, f"the reservation of {job} has ended before"
-    return {account_key(event.account): how(header_of(read, event.account), reservation), key: None}
+    reservation = state.get(key)
+    assert isinstance(reservation, Reservation), f"the reservation of {job} has ended before"
+    state.changes[account_key(event.account)] = how(state.header(event.account), reservation)
+    state.changes[key] = None
 
 
-def idempotency_forgotten(read: Read, event: ev.Event, data: ev.IdempotencyForgotten) -> Changes:
-    return {idempotency_key(event.account, key): None for key in data.keys}
+def idempotency_forgotten(state: Overlay, event: ev.Event, data: ev.IdempotencyForgotten) -> None:
+    state.changes.update(dict.fromkeys(idempotency_key(event.account, key) for key in data.keys))

@@ -21,8 +21,9 @@ from processors.accounts.state import (
     reservation_key,
     ring_key,
 )
-from processors.draft import Draft, typed
+from processors.draft import Draft
 from processors.jobs.state import Backoff, Ending, Job, Released, Running, Waiting, job_key
+from processors.overlay import typed
 from schemas import commands as cmd
 from schemas import events as ev
 from schemas import refusals as no
@@ -54,7 +55,7 @@ def submit_job(draft: Draft, command: cmd.SubmitJob) -> None:
     cost = model.cost.price(command.params)
     _accept(draft, command, header, terms, plan, model, cost)
     draw(draft, model.lane)
-    balance = _header(draft, account).available
+    balance = draft.header(account).available
     draft.answer(draft.envelope.reply, account, JobDecided(command.job, "accepted", cost, balance))
 
 
@@ -122,7 +123,7 @@ def draw(draft: Draft, lane: str) -> None:
     while (share := draft.share(lane)).waiting and share.released < released_max:
         entry = typed(draft.get(ring_key(draft.stream, lane, share.head)), RingEntry)
         assert entry is not None, "the head of the round is always taken"
-        use = _header(draft, entry.account).lane(lane)
+        use = draft.header(entry.account).lane(lane)
         assert use is not None
         queued = typed(draft.get(queued_key(entry.account, lane, use.head)), Queued)
         assert queued is not None, "the head of a queue is always taken"
@@ -231,7 +232,7 @@ def _job_due(draft: Draft, account: str, name: str, job: Job) -> None:
             if job.queue_until_ms <= now:
                 _expire(draft, account, name, job)
             elif retry_at_ms <= now:
-                use = _header(draft, account).lane(job.lane)
+                use = draft.header(account).lane(job.lane)
                 assert use is not None
                 draft.emit(account, ev.JobRequeued(name, use.tail))
         case Released(_, run_until_ms):
@@ -265,7 +266,7 @@ def _retry(draft: Draft, account: str, name: str, job: Job, reason: str, detail:
 
 def _succeed(draft: Draft, command: cmd.RecordOutcome, job: Job, outcome: cmd.Succeeded) -> None:
     account, name = draft.envelope.account, command.job
-    header = _header(draft, account)
+    header = draft.header(account)
     asset = "asset_" + name.partition("_")[2]
     number = header.assets + 1
     succeeded = ev.JobSucceeded(name, command.attempt, asset, number, outcome.result, outcome.model_ms)
@@ -292,7 +293,7 @@ def _expire(draft: Draft, account: str, name: str, job: Job) -> None:
 def _release(draft: Draft, account: str, name: str, reason: str) -> int:
     """End the job's reservation without a charge; the balance after it."""
     reservation = _reservation(draft, account, name)
-    balance = _header(draft, account).available + reservation.units
+    balance = draft.header(account).available + reservation.units
     draft.emit(account, ev.CreditsReleased(name, reservation.units, reservation.windows, reason, balance))
     return balance
 
@@ -309,12 +310,6 @@ def _ignore_late(draft: Draft, job: str, reason: str) -> None:
 
 def _live(draft: Draft, account: str, job: str) -> Job | None:
     return typed(draft.get(job_key(account, job)), Job)
-
-
-def _header(draft: Draft, account: str) -> Account:
-    header = draft.account(account)
-    assert header is not None, f"{account} is not open"
-    return header
 
 
 def _reservation(draft: Draft, account: str, job: str) -> Reservation:

@@ -6,15 +6,16 @@ qualifies, puts it at the tail: round robin, O(1) for each step (design section 
 are skipped once, because the head moves past them.
 """
 
+from typing import TypeVar
+
 from msgspec.structs import replace
 
-from processors.accounts.evolve import add_asset, header_of, remember
+from processors.accounts.evolve import add_asset, remember
 from processors.accounts.state import (
     Account,
     Asset,
     LaneShare,
     LaneUse,
-    Partition,
     Queued,
     RingEntry,
     account_key,
@@ -22,10 +23,8 @@ from processors.accounts.state import (
     queued_key,
     ring_key,
 )
-from processors.draft import Changes, Read, overlay, typed
 from processors.jobs.state import (
     REPLY_ADDRESSES_MAX,
-    Attempted,
     Backoff,
     Ending,
     Job,
@@ -35,21 +34,23 @@ from processors.jobs.state import (
     Waiting,
     job_key,
 )
+from processors.overlay import Overlay
 from schemas import events as ev
 from schemas.commands import ReplyAddress
-from schemas.identifiers import partition_stream
+from schemas.identifiers import PARTITION_STREAM_PREFIX
 from schemas.replies import JobDecided
 
+Lane = TypeVar("Lane", LaneUse, LaneShare)
 
-def job_of(read: Read, account: str, job: str) -> Job:
+
+def job_of(state: Overlay, account: str, job: str) -> Job:
     """The record of a live job; events about one that has ended are a bug."""
-    record = typed(read(job_key(account, job)), Job)
-    assert record is not None, f"{job} has ended before"
+    record = state.get(job_key(account, job))
+    assert isinstance(record, Job), f"{job} has ended before"
     return record
 
 
-def job_accepted(read: Read, event: ev.Event, data: ev.JobAccepted) -> Changes:
-    changes: Changes = {}
+def job_accepted(state: Overlay, event: ev.Event, data: ev.JobAccepted) -> None:
     job = Job(
         phase=Waiting(data.queue_number),
         model=data.model,
@@ -69,192 +70,177 @@ def job_accepted(read: Read, event: ev.Event, data: ev.JobAccepted) -> Changes:
         trace=event.trace,
     )
     answer = JobDecided(data.job, "accepted", data.cost, data.balance)
-    remember(changes, event, data.idempotency, data.job, answer)
-    _enqueue(changes, read, event, data.job, job, data.in_flight_jobs_max)
-    return changes
+    remember(state, event, data.idempotency, data.job, answer)
+    _enqueue(state, event, data.job, job, data.in_flight_jobs_max)
 
 
-def attempt_released(read: Read, event: ev.Event, data: ev.AttemptReleased) -> Changes:
-    changes: Changes = {}
-    job, header, use = _dequeue(changes, read, event, data.job)
+def attempt_released(state: Overlay, event: ev.Event, data: ev.AttemptReleased) -> None:
+    job = job_of(state, event.account, data.job)
+    header, use = _dequeue(state, event, data.job, job)
     phase = Released(data.lease_until_ms, data.run_until_ms)
-    changes[job_key(event.account, data.job)] = replace(job, phase=phase, attempt=data.attempt)
-    use = replace(_leave_round(changes, read, event, use), running=use.running + 1)
-    _count_released(changes, read, event, job.lane, +1)
-    _place_in_round(changes, read, event, header, use)
-    return changes
+    state.changes[job_key(event.account, data.job)] = replace(job, phase=phase, attempt=data.attempt)
+    _place(state, event, header, replace(use, running=use.running + 1), released=1, turn_over=True)
 
 
-def job_started(read: Read, event: ev.Event, data: ev.JobStarted) -> Changes:
-    job = job_of(read, event.account, data.job)
+def job_started(state: Overlay, event: ev.Event, data: ev.JobStarted) -> None:
+    job = job_of(state, event.account, data.job)
     assert isinstance(job.phase, Released)
     running = Running(data.lease_until_ms, job.phase.run_until_ms)
-    return {job_key(event.account, data.job): replace(job, phase=running)}
+    state.changes[job_key(event.account, data.job)] = replace(job, phase=running)
 
 
-def lease_renewed(read: Read, event: ev.Event, data: ev.LeaseRenewed) -> Changes:
-    job = job_of(read, event.account, data.job)
+def lease_renewed(state: Overlay, event: ev.Event, data: ev.LeaseRenewed) -> None:
+    job = job_of(state, event.account, data.job)
     phase = job.phase
     assert isinstance(phase, Released | Running | Ending)
     renewed: Phase = replace(phase, lease_until_ms=data.lease_until_ms)
-    return {job_key(event.account, data.job): replace(job, phase=renewed)}
+    state.changes[job_key(event.account, data.job)] = replace(job, phase=renewed)
 
 
-def attempt_ended(read: Read, event: ev.Event, data: ev.AttemptEnded) -> Changes:
-    job = job_of(read, event.account, data.job)
-    changes: Changes = {job_key(event.account, data.job): None}
+def attempt_ended(state: Overlay, event: ev.Event, data: ev.AttemptEnded) -> None:
+    job = job_of(state, event.account, data.job)
+    after: Job | None = None
     if data.retry_at_ms is not None:
         away_since = job.unavailable_since_ms or event.time_ms if data.reason == "engine-unavailable" else None
-        changes[job_key(event.account, data.job)] = replace(
+        after = replace(
             job,
             phase=Backoff(data.retry_at_ms),
             failures=job.failures + data.counted,
             unavailable_since_ms=away_since,
         )
-    _free_slot(changes, read, event, job.lane)
-    return changes
+    state.changes[job_key(event.account, data.job)] = after
+    _free_slot(state, event, job.lane)
 
 
-def job_requeued(read: Read, event: ev.Event, data: ev.JobRequeued) -> Changes:
-    changes: Changes = {}
-    job = replace(job_of(read, event.account, data.job), phase=Waiting(data.queue_number))
-    _enqueue(changes, read, event, data.job, job, None)
-    return changes
+def job_requeued(state: Overlay, event: ev.Event, data: ev.JobRequeued) -> None:
+    job = replace(job_of(state, event.account, data.job), phase=Waiting(data.queue_number))
+    _enqueue(state, event, data.job, job, None)
 
 
-def job_succeeded(read: Read, event: ev.Event, data: ev.JobSucceeded) -> Changes:
-    job = job_of(read, event.account, data.job)
-    assert isinstance(job.phase, Attempted)
-    changes = add_asset(read, event.account, data.asset, Asset(data.number, data.result))
-    changes[job_key(event.account, data.job)] = None
-    _free_slot(changes, read, event, job.lane)
-    return changes
+def job_succeeded(state: Overlay, event: ev.Event, data: ev.JobSucceeded) -> None:
+    add_asset(state, event.account, data.asset, Asset(data.number, data.result))
+    _leave(state, event, data.job)
 
 
-def job_failed(read: Read, event: ev.Event, data: ev.JobFailed) -> Changes:
-    return _leave(read, event, data.job)
+def job_failed(state: Overlay, event: ev.Event, data: ev.JobFailed) -> None:
+    _leave(state, event, data.job)
 
 
-def job_expired(read: Read, event: ev.Event, data: ev.JobExpired) -> Changes:
-    return _leave(read, event, data.job)
+def job_expired(state: Overlay, event: ev.Event, data: ev.JobExpired) -> None:
+    _leave(state, event, data.job)
 
 
-def job_canceled(read: Read, event: ev.Event, data: ev.JobCanceled) -> Changes:
-    job = job_of(read, event.account, data.job)
+def job_canceled(state: Overlay, event: ev.Event, data: ev.JobCanceled) -> None:
+    job = job_of(state, event.account, data.job)
     if isinstance(job.phase, Released | Running):
         ending = Ending(job.phase.lease_until_ms, job.phase.run_until_ms)
-        return {job_key(event.account, data.job): replace(job, phase=ending, replies=())}
-    return _leave(read, event, data.job)
+        state.changes[job_key(event.account, data.job)] = replace(job, phase=ending, replies=())
+    else:
+        _leave(state, event, data.job)
 
 
-def command_duplicate(read: Read, event: ev.Event, data: ev.CommandDuplicate) -> Changes:
-    job = typed(read(job_key(event.account, data.made)), Job)
-    if job is None or data.reply is None:
-        return {}
-    return {job_key(event.account, data.made): replace(job, replies=_with_address(job.replies, data.reply))}
+def command_duplicate(state: Overlay, event: ev.Event, data: ev.CommandDuplicate) -> None:
+    if data.reply is None:
+        return
+    key = job_key(event.account, data.made)
+    job = state.get(key)
+    if isinstance(job, Job):
+        state.changes[key] = replace(job, replies=_with_address(job.replies, data.reply))
 
 
 def _with_address(held: tuple[ReplyAddress, ...], address: ReplyAddress | None) -> tuple[ReplyAddress, ...]:
     return held if address is None else (*held, address)[-REPLY_ADDRESSES_MAX:]
 
 
-def _leave(read: Read, event: ev.Event, name: str) -> Changes:
+def _leave(state: Overlay, event: ev.Event, name: str) -> None:
     """The job's record ends, with its place in the queue or its slot."""
-    changes: Changes = {}
-    job = job_of(read, event.account, name)
-    if isinstance(job.phase, Waiting):
-        _, header, use = _dequeue(changes, read, event, name)
-        _place_in_round(changes, read, event, header, use)
-    elif isinstance(job.phase, Attempted):
-        _free_slot(changes, read, event, job.lane)
-    changes[job_key(event.account, name)] = None
-    return changes
+    job = job_of(state, event.account, name)
+    state.changes[job_key(event.account, name)] = None
+    match job.phase:
+        case Waiting():
+            header, use = _dequeue(state, event, name, job)
+            _place(state, event, header, use)
+        case Released() | Running() | Ending():
+            _free_slot(state, event, job.lane)
+        case Backoff():
+            pass
 
 
-def _enqueue(changes: Changes, read: Read, event: ev.Event, name: str, job: Job, limit: int | None) -> None:
+def _enqueue(state: Overlay, event: ev.Event, name: str, job: Job, limit: int | None) -> None:
     assert isinstance(job.phase, Waiting)
-    header = header_of(read, event.account)
+    header = state.header(event.account)
     use = header.lane(job.lane) or LaneUse(job.lane, limit or 1)
     assert job.phase.number == use.tail, f"{name} takes place {job.phase.number}, the next is {use.tail}"
+    state.changes[job_key(event.account, name)] = job
+    state.changes[queued_key(event.account, job.lane, use.tail)] = Queued(name)
     use = replace(use, queued=use.queued + 1, tail=use.tail + 1, limit=limit or use.limit)
-    changes[job_key(event.account, name)] = job
-    changes[queued_key(event.account, job.lane, job.phase.number)] = Queued(name)
-    _place_in_round(changes, read, event, header, use)
+    _place(state, event, header, use)
 
 
-def _dequeue(changes: Changes, read: Read, event: ev.Event, name: str) -> tuple[Job, Account, LaneUse]:
+def _dequeue(state: Overlay, event: ev.Event, name: str, job: Job) -> tuple[Account, LaneUse]:
     """Take a waiting job out of its account's queue; the caller places the account in the round anew."""
-    job = job_of(read, event.account, name)
     assert isinstance(job.phase, Waiting), f"{name} does not wait"
-    header = header_of(read, event.account)
-    use = header.lane(job.lane)
+    account, lane, number = event.account, job.lane, job.phase.number
+    header = state.header(account)
+    use = header.lane(lane)
     assert use is not None
-    changes[queued_key(event.account, job.lane, job.phase.number)] = None
+    state.changes[queued_key(account, lane, number)] = None
     head = use.head
-    if job.phase.number == head:
-        get = overlay(changes, read)
-        while head < use.tail and get(queued_key(event.account, job.lane, head)) is None:
+    if number == head:
+        head += 1
+        while head < use.tail and state.get(queued_key(account, lane, head)) is None:
             head += 1
-    return job, header, replace(use, queued=use.queued - 1, head=head)
+    return header, replace(use, queued=use.queued - 1, head=head)
 
 
-def _free_slot(changes: Changes, read: Read, event: ev.Event, lane: str) -> None:
+def _free_slot(state: Overlay, event: ev.Event, lane: str) -> None:
     """Give a slot back to the account and to the partition."""
-    header = header_of(overlay(changes, read), event.account)
+    header = state.header(event.account)
     use = header.lane(lane)
     assert use is not None
     assert use.running > 0
-    _count_released(changes, read, event, lane, -1)
-    _place_in_round(changes, read, event, header, replace(use, running=use.running - 1))
+    _place(state, event, header, replace(use, running=use.running - 1), released=-1)
 
 
-def _count_released(changes: Changes, read: Read, event: ev.Event, lane: str, by: int) -> None:
-    get = overlay(changes, read)
-    share = _share(get, event, lane)
-    assert share.released + by >= 0
-    _put_share(changes, get, event, replace(share, released=share.released + by))
+def _place(
+    state: Overlay, event: ev.Event, header: Account, use: LaneUse, *, released: int = 0, turn_over: bool = False
+) -> None:
+    """Store the account's lane, in the round exactly when it has a waiting job and a free slot.
 
-
-def _place_in_round(changes: Changes, read: Read, event: ev.Event, header: Account, use: LaneUse) -> None:
-    """Store the account's lane, in the round exactly when it has a waiting job and a free slot."""
+    `released` changes the partition's count of released attempts; whose turn is over goes to the end of the round.
+    """
     qualifies = use.queued > 0 and use.running < use.limit
-    if qualifies and use.ring < 0:
-        get = overlay(changes, read)
-        share = _share(get, event, use.lane)
-        changes[ring_key(_stream(event), use.lane, share.tail)] = RingEntry(event.account)
-        use = replace(use, ring=share.tail)
-        _put_share(changes, get, event, replace(share, tail=share.tail + 1, waiting=share.waiting + 1))
-    elif not qualifies and use.ring >= 0:
-        use = _leave_round(changes, read, event, use)
-    lanes = (*(other for other in header.lanes if other.lane != use.lane), use)
-    changes[account_key(event.account)] = replace(header, lanes=lanes)
+    leaves = use.ring >= 0 and (turn_over or not qualifies)
+    joins = qualifies and (leaves or use.ring < 0)
+    if leaves or joins or released:
+        stream = PARTITION_STREAM_PREFIX + event.position.partition(".")[0]
+        partition = state.partition(stream)
+        share = partition.lane(use.lane)
+        assert share.released + released >= 0
+        if leaves:
+            share, use = _leave_round(state, stream, share, use)
+        if joins:
+            state.changes[ring_key(stream, use.lane, share.tail)] = RingEntry(event.account)
+            use = replace(use, ring=share.tail)
+            share = replace(share, tail=share.tail + 1, waiting=share.waiting + 1)
+        share = replace(share, released=share.released + released)
+        state.changes[partition_key(stream)] = replace(partition, lanes=_with_lane(partition.lanes, share))
+    state.changes[account_key(event.account)] = replace(header, lanes=_with_lane(header.lanes, use))
 
 
-def _leave_round(changes: Changes, read: Read, event: ev.Event, use: LaneUse) -> LaneUse:
-    if use.ring < 0:
-        return use
-    stream = _stream(event)
-    changes[ring_key(stream, use.lane, use.ring)] = None
-    get = overlay(changes, read)
-    share = _share(get, event, use.lane)
+def _leave_round(state: Overlay, stream: str, share: LaneShare, use: LaneUse) -> tuple[LaneShare, LaneUse]:
+    state.changes[ring_key(stream, use.lane, use.ring)] = None
     head = share.head
     if use.ring == head:
-        while head < share.tail and get(ring_key(stream, use.lane, head)) is None:
+        head += 1
+        while head < share.tail and state.get(ring_key(stream, use.lane, head)) is None:
             head += 1
-    _put_share(changes, get, event, replace(share, head=head, waiting=share.waiting - 1))
-    return replace(use, ring=-1)
+    return replace(share, head=head, waiting=share.waiting - 1), replace(use, ring=-1)
 
 
-def _stream(event: ev.Event) -> str:
-    return partition_stream(event.at.partition)
-
-
-def _share(read: Read, event: ev.Event, lane: str) -> LaneShare:
-    return (typed(read(partition_key(_stream(event))), Partition) or Partition()).lane(lane)
-
-
-def _put_share(changes: Changes, read: Read, event: ev.Event, share: LaneShare) -> None:
-    key = partition_key(_stream(event))
-    partition = typed(read(key), Partition) or Partition()
-    lanes = (*(other for other in partition.lanes if other.lane != share.lane), share)
-    changes[key] = replace(partition, lanes=lanes)
+def _with_lane(lanes: tuple[Lane, ...], changed: Lane) -> tuple[Lane, ...]:
+    if len(lanes) == 1 and lanes[0].lane == changed.lane:  # as good as always, and this runs at each event
+        return (changed,)
+    kept = [other for other in lanes if other.lane != changed.lane]
+    kept.append(changed)
+    return tuple(kept)
