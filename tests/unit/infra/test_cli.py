@@ -1,0 +1,126 @@
+"""The command line: quick where no server is asked, exit codes for scripts, one sentence for what can be mended."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import jwt
+import pytest
+from click.testing import CliRunner
+
+from infra.cli.main import COMMANDS, cli
+from infra.cli.status import status
+from infra.cli.token import token
+from infra.http.tokens import KeyFolder, TokenVerifier
+from infra.local.layout import Layout, claim
+from infra.local.stack import Options, open_stack
+
+SERVER_SIDE = ("pydantic", "aiokafka", "faust", "starlette", "httpx", "asyncpg", "numpy", "PIL", "rich")
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """A data directory whose stack was started once, and stopped."""
+    made = Layout(tmp_path / "var")
+    lock = claim(made)
+    open_stack(made, Options(only=("kafka",)))
+    lock.release()
+    return made
+
+
+def _darkroom(*arguments: str) -> subprocess.CompletedProcess[str]:
+    argv = (sys.executable, "-m", "infra.cli.main", *arguments)
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+
+
+def _verifier(layout: Layout) -> TokenVerifier:
+    return TokenVerifier(KeyFolder(layout.secrets / "jwt"), bytes(32), "local")
+
+
+def test_help_names_every_command() -> None:
+    shown = CliRunner().invoke(cli, ["--help"])
+    assert shown.exit_code == 0
+    assert all(f"  {name} " in shown.output for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_explains_itself(name: str) -> None:
+    shown = CliRunner().invoke(cli, [name, "--help"])
+    assert shown.exit_code == 0, shown.output
+    assert "Usage:" in shown.output
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["status"], ["token", "--product", "darkroom", "--subject", "a"]])
+def test_what_asks_no_server_loads_no_server_library(arguments: list[str], layout: Layout) -> None:
+    if arguments != ["--help"]:
+        arguments = [*arguments, "--data", str(layout.root)]
+    program = (
+        "import sys; from infra.cli.main import cli\n"
+        f"try: cli.main({arguments!r}, standalone_mode=True)\n"
+        f"except SystemExit: print([n for n in {SERVER_SIDE!r} if n in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stderr.strip() == "[]"
+
+
+def test_a_token_says_what_was_asked(layout: Layout) -> None:
+    workspace = uuid.uuid4()
+    asked = ["--data", str(layout.root), "--product", "studio", "--subject", "a:b", "--ttl", "60"]
+    more = ["--workspace", str(workspace), "--plan", "premium", "--role", "admin"]
+    printed = CliRunner().invoke(token, [*asked, *more])
+    assert printed.exit_code == 0, printed.output
+    assert printed.output.count("\n") == 1
+    caller = _verifier(layout).verify(printed.output.strip())
+    assert (caller.product, caller.subject, caller.plan, caller.role) == ("studio", "a:b", "premium", "admin")
+    assert caller.workspace == str(workspace)
+    claims = jwt.decode(printed.output.strip(), options={"verify_signature": False})
+    assert claims["exp"] - claims["iat"] == 60
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["token", "--product", "nothing", "--subject", "a"], "ai-image"),
+        (["token", "--product", "darkroom", "--subject", " "], "--subject"),
+        (["grant", "--account", "ada", "5"], "PRODUCT:SUBJECT"),
+        (["grant", "--account", "darkroom:ada", "many"], "AMOUNT"),
+        (["up", "--only", "kafka,coffee"], "coffee"),
+        (["up", "--port", "0"], "--port"),
+    ],
+)
+def test_a_wrong_argument_is_exit_code_2_and_named(arguments: list[str], words: str, tmp_path: Path) -> None:
+    done = _darkroom(*arguments, "--data", str(tmp_path / "var"))
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_stack_that_never_was_and_one_that_is_down(tmp_path: Path, layout: Layout) -> None:
+    for command in (["status"], ["grant", "--account", "darkroom:ada", "5"], ["demo"]):
+        never = _darkroom(*command, "--data", str(tmp_path / "nothing"))
+        assert (never.returncode, never.stderr.count("\n")) == (2, 1)
+        assert "darkroom up --data" in never.stderr
+    down = _darkroom("grant", "--account", "darkroom:ada", "-5", "--data", str(layout.root))
+    assert (down.returncode, down.stderr.count("\n")) == (2, 1)
+    assert "Nothing answers" in down.stderr
+
+
+def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = _darkroom("up", "--port", port, "--data", str(tmp_path / "var"))
+    assert done.returncode == 2
+    assert (
+        done.stderr == f"darkroom: Port {port} is taken: stop what listens there, or choose another one with --port.\n"
+    )
+
+
+def test_the_status_of_a_stopped_stack_is_empty_and_exit_code_1(layout: Layout) -> None:
+    shown = CliRunner().invoke(status, ["--data", str(layout.root), "--json"])
+    assert shown.exit_code == 1
+    assert json.loads(shown.output)["components"] == []
