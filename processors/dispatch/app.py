@@ -26,8 +26,9 @@ from infra.triton.client import open_engine
 from processors.dispatch import metrics
 from processors.dispatch.lane import Lane
 from processors.dispatch.media_pool import open_media_pool
+from processors.dispatch.planted_fault import Loss, LossySender, lossy, planted_loss
 from processors.dispatch.runner import Ports, Runner
-from processors.dispatch.sender import LogCommandSender
+from processors.dispatch.sender import CommandSender, LogCommandSender
 from schemas.catalogue import parse_catalogue
 from schemas.topics import COMMANDS, dispatch_topic
 from schemas.work import WorkItem, decode_work
@@ -90,10 +91,12 @@ async def _serve(settings: Settings, name: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
-        runner = await stack.enter_async_context(_open_runner(settings, name))
+        loss = planted_loss(settings.deployment, seed=0)
+        runner = await stack.enter_async_context(_open_runner(settings, name, loss))
         slots = Slots(runner, IN_FLIGHT_MAX)
+        take = slots.take if loss is None else lossy(slots.take, loss)
         run_dir = settings.data_dir / "run"
-        lane = Lane(settings.kafka, GROUP, dispatch_topic(LANE), slots.take, run_dir, name)
+        lane = Lane(settings.kafka, GROUP, dispatch_topic(LANE), take, run_dir, name)
         if settings.metrics_port is not None:
             health = asyncio.create_task(serve_health(settings.metrics_port, lambda: lane.joined))
             stack.callback(health.cancel)
@@ -107,7 +110,7 @@ async def _serve(settings: Settings, name: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _open_runner(settings: Settings, name: str) -> AsyncGenerator[Runner]:
+async def _open_runner(settings: Settings, name: str, loss: Loss | None) -> AsyncGenerator[Runner]:
     catalogue = parse_catalogue(settings.catalogue_path.read_bytes()).of_deployment(settings.deployment)
     clock = SystemClock()
     async with contextlib.AsyncExitStack() as stack:
@@ -118,7 +121,9 @@ async def _open_runner(settings: Settings, name: str) -> AsyncGenerator[Runner]:
         stack.push_async_callback(client.close)
         appender = CommandAppender(client, COMMANDS)
         stack.push_async_callback(appender.close)
-        sender = LogCommandSender(appender, settings.partitions, SystemIds(), clock)
+        sender: CommandSender = LogCommandSender(appender, settings.partitions, SystemIds(), clock)
+        if loss is not None:
+            sender = LossySender(sender, loss)
         yield Runner(Ports(store, engine, media, sender, clock), catalogue, name)
 
 
