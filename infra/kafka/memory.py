@@ -93,13 +93,14 @@ class MemoryLog:
         *,
         key: bytes | None = None,
         headers: tuple[tuple[str, bytes], ...] = (),
-        timestamp_ms: int = 0,
+        timestamp_ms: int | None = None,
         transaction: _Transaction | None = None,
     ) -> Record:
         """Append one record, outside of a transaction unless one is given."""
         log = self._partitions[topic, partition]
-        time_ms = self._clock.now_ms() if topic in self._append_time_topics else timestamp_ms
-        record = Record(log.end, time_ms, key, value, headers)
+        if timestamp_ms is None or topic in self._append_time_topics:
+            timestamp_ms = self._clock.now_ms()
+        record = Record(log.end, timestamp_ms, key, value, headers)
         log.entries.append(_Entry(record, transaction))
         return record
 

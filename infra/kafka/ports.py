@@ -9,14 +9,18 @@ import msgspec
 
 
 class Outgoing(msgspec.Struct, frozen=True, gc=False):
-    """A record to append inside a transaction; no partitioner runs. ``timestamp_ms`` is the producer's time."""
+    """A record to append inside a transaction; no partitioner runs.
+
+    ``timestamp_ms`` None takes the machine's time when the record is packed. A time far in the past makes retention
+    delete the record at once on a topic that keeps the producer's time.
+    """
 
     topic: str
     partition: int
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
-    timestamp_ms: int = 0
+    timestamp_ms: int | None = None
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):

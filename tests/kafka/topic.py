@@ -1,0 +1,40 @@
+"""Throw-away topics for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from infra.kafka.client import connection_arguments
+from infra.settings import Settings
+
+APPEND_TIME: Mapping[str, str] = {"message.timestamp.type": "LogAppendTime"}
+
+
+def fresh(prefix: str) -> str:
+    """A topic or id that no other test uses."""
+    return f"{prefix}-{uuid.uuid4().hex[:8]}"
+
+
+async def make_topics(settings: Settings, topics: Mapping[str, tuple[int, Mapping[str, str]]]) -> None:
+    """Create topics (name: partitions and configs); on return every partition has a leader."""
+    admin = AIOKafkaAdminClient(**connection_arguments(settings.kafka))
+    await admin.start()
+    try:
+        await admin.create_topics(
+            [NewTopic(name, count, 1, topic_configs=dict(configs)) for name, (count, configs) in topics.items()]
+        )
+        while not await _all_led(admin, set(topics)):
+            await asyncio.sleep(0.02)
+    finally:
+        await admin.close()
+
+
+async def _all_led(admin: AIOKafkaAdminClient, names: set[str]) -> bool:
+    found = [topic for topic in await admin.describe_topics() if topic["topic"] in names]
+    return len(found) == len(names) and all(
+        partition["leader"] >= 0 for topic in found for partition in topic["partitions"]
+    )
