@@ -37,7 +37,7 @@ _REFUSED = {"StatusCode.INVALID_ARGUMENT", "StatusCode.OUT_OF_RANGE", "StatusCod
 
 
 @asynccontextmanager
-async def open_engine(urls: Sequence[str], closing_grace_s: float = 5.0) -> AsyncGenerator[TritonEngine]:
+async def open_engine(urls: Sequence[str], closing_grace_s: float = 2.0) -> AsyncGenerator[TritonEngine]:
     """Open one client per `host:port` (`grpcs://host:port` for TLS); calls in flight end before they are closed."""
     engine = TritonEngine(urls)
     try:

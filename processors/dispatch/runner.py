@@ -31,7 +31,7 @@ from processors.dispatch.budget import PixelBudget
 from processors.dispatch.media import Media, output_format
 from processors.dispatch.pixels import Pixels
 from processors.dispatch.sender import CommandSender
-from processors.dispatch.tasks import draw_card, enlarge
+from processors.dispatch.tasks import draw_card, enlarge, first_failure
 from processors.dispatch.workflow import Begin, Drop, Report, after_failure, begin, stopped
 from schemas.catalogue import Catalogue, ValidParams, result_size, validate_params
 from schemas.commands import AttemptStarted, Failed, RecordOutcome, RenewLease, StoredObject, Succeeded
@@ -111,7 +111,8 @@ class Runner:
             try:
                 async with asyncio.timeout((decision.run_until_ms - self._ports.clock.now_ms()) / 1000):
                     return await self._work(item, decision)
-            except Exception as error:
+            except Exception as group:
+                error = first_failure(group)
                 step = after_failure(item, error, tried, self._ports.clock.now_ms())
                 if isinstance(step, Report):
                     if step.failed.reason == "dispatcher-fault":
@@ -123,29 +124,39 @@ class Runner:
     async def _work(self, item: WorkItem, decision: Begin) -> Succeeded:
         params = validate_params(decision.entry, item.params)
         assert not isinstance(params, list), "begin has checked them"
-        async with self._budget.hold(_pixels(decision, item, params)):
-            if await self._ports.store.exists(item.output_key):
+        async with self._budget.hold(_pixels(decision, item, params)), asyncio.TaskGroup() as group:
+            taken = group.create_task(self._ports.store.exists(item.output_key))
+            content = await self._input(item)
+            if content is not None and await taken:
                 return Succeeded(await self._stored_before(item.output_key), 0)
-            pixels, source_format, engine_ms = await self._picture(item, decision, params)
+            pixels, source_format, engine_ms = await self._picture(content, item, decision, params)
             with pixels:
                 form = output_format(source_format, pixels.width, pixels.height, pixels.channels)
                 with metrics.stage("encode"):
-                    content = await self._ports.media.encode(pixels, form)
+                    encoded = await self._ports.media.encode(pixels, form)
                 size = (pixels.width, pixels.height)
+            if await taken:
+                return Succeeded(await self._stored_before(item.output_key), 0)
         with metrics.stage("store"):
-            stored = await self._ports.store.put(item.output_key, content, CONTENT_TYPES[form])
+            stored = await self._ports.store.put(item.output_key, encoded, CONTENT_TYPES[form])
         return Succeeded(StoredObject(stored.key, stored.size, stored.sha256, form, *size), engine_ms)
 
-    async def _picture(self, item: WorkItem, decision: Begin, params: ValidParams) -> tuple[Pixels, Format, int]:
+    async def _input(self, item: WorkItem) -> bytes | None:
+        if item.input is None:
+            return None
+        with metrics.stage("fetch"):
+            return await self._ports.store.get(item.input.key, item.input.sha256)
+
+    async def _picture(
+        self, content: bytes | None, item: WorkItem, decision: Begin, params: ValidParams
+    ) -> tuple[Pixels, Format, int]:
         """Run the model: the result's pixels, the input's format (PNG where there is none), the engine's time in ms."""
         entry, engine = decision.entry, self._ports.engine
-        if item.input is None:
+        if content is None:
             began = time.perf_counter()
             with metrics.stage("engine"):
                 card = await draw_card(engine, entry, item, params, self._remaining_s(decision))
             return card, "png", _since_ms(began)
-        with metrics.stage("fetch"):
-            content = await self._ports.store.get(item.input.key, item.input.sha256)
         with metrics.stage("decode"):
             decoded = await self._ports.media.decode(content)
         with decoded.pixels as source:

@@ -40,9 +40,9 @@ async def enlarge(engine: Engine, entry: Entry, source: Pixels, params: Mapping[
         async with asyncio.TaskGroup() as group:
             for _ in range(_TILES_AT_ONCE):
                 group.create_task(work())
-    except BaseException as error:
+    except BaseException:
         result.close()
-        raise _first(error) from None
+        raise
     return result
 
 
@@ -71,8 +71,8 @@ def _expected(answer: NDArray[np.uint8], tile: Tile, scale: int, channels: int) 
     return answer
 
 
-def _first(error: BaseException) -> BaseException:
-    """Take the first failure out of a group."""
-    while isinstance(error, BaseExceptionGroup):
+def first_failure(error: Exception) -> Exception:
+    """Take the first failure out of a task group's."""
+    while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     return error
