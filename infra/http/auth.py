@@ -63,6 +63,12 @@ def add_headers(scope: Scope, headers: list[tuple[bytes, bytes]]) -> None:
     scope.setdefault("darkroom.headers", []).extend(headers)
 
 
+def set_header(scope: Scope, name: bytes, value: bytes) -> None:
+    """A header of the answer, in the place of an earlier one of the name (in lower case)."""
+    noted = scope.setdefault("darkroom.headers", [])
+    noted[:] = [(name, value), *(header for header in noted if header[0] != name)]
+
+
 def _authorization(scope: Scope) -> str | None:
     found: list[bytes] = [value for name, value in scope["headers"] if name == b"authorization"]
     if len(found) > 1:

@@ -1,4 +1,4 @@
-"""The documents of native answers that the writing and the reading side both show, and the models that document them."""
+"""The documents of native answers that both the writing and the reading side show, and their models."""
 
 from __future__ import annotations
 

@@ -1,0 +1,161 @@
+"""The OpenAPI 3.1 document, made of the tables of operations and of the pydantic models that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from infra.http.problems import ProblemDocument
+from infra.http.routing import JSON, PROBLEM_JSON, Answer, Body, Operation
+
+_REF = "#/components/schemas/{model}"
+_COMMON_PROBLEMS = (400, 500)
+_LIMIT_HEADERS = {
+    "RateLimit-Limit": "Requests that the window allows.",
+    "RateLimit-Remaining": "Requests that it has left.",
+    "RateLimit-Reset": "Seconds until it has room again; 0 where it has.",
+}
+
+
+def openapi_document(operations: Sequence[Operation], *, version: str, server_url: str) -> dict[str, Any]:
+    """The document; equal tables give equal documents."""
+    schemas = _schemas(operations)
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in operations:
+        paths.setdefault(operation.public_path, {})[operation.method.lower()] = _operation(operation, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Darkroom",
+            "version": version,
+            "summary": "Image jobs: accepted once, charged once, explained by their events.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": server_url}],
+        "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in operations)],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.definitions,
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }
+
+
+class _Schemas:
+    """JSON Schemas of all models, each under the name that pydantic gives it."""
+
+    def __init__(self, models: Iterable[type[BaseModel]]) -> None:
+        inputs = [(model, "validation") for model in models]
+        self._refs, definitions = models_json_schema(inputs, ref_template=_REF)  # type: ignore[arg-type]
+        self.definitions: dict[str, Any] = dict(sorted(definitions.get("$defs", {}).items()))
+
+    def ref(self, model: type[BaseModel]) -> Mapping[str, Any]:
+        """A reference to the model's schema."""
+        return self._refs[model, "validation"]
+
+
+def _schemas(operations: Sequence[Operation]) -> _Schemas:
+    models: dict[type[BaseModel], None] = {ProblemDocument: None}
+    for operation in operations:
+        if operation.body is not None and operation.body.model is not None:
+            models[operation.body.model] = None
+        models.update((answer.model, None) for answer in operation.answers.values() if answer.model is not None)
+    return _Schemas(models)
+
+
+def _operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "operationId": operation.name,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "description": operation.description or operation.summary,
+        "parameters": _parameters(operation),
+        "responses": _responses(operation, schemas),
+        "security": [] if operation.access == "public" else [{"bearer": []}],
+    }
+    if operation.body is not None:
+        document["requestBody"] = _body(operation.body, schemas)
+    return document
+
+
+def _body(body: Body, schemas: _Schemas) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": schemas.ref(body.model) if body.model is not None else dict(body.schema or {})}
+    if body.example is not None:
+        content["example"] = body.example
+    return {"required": body.required, "content": {body.media: content}}
+
+
+def _parameters(operation: Operation) -> list[dict[str, Any]]:
+    path = [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": operation.path_parameters.get(name, name),
+            "schema": {"type": "string"},
+        }
+        for name in operation.path_names
+    ]
+    return [*path, *_fields("query", operation.query), *_fields("header", operation.headers)]
+
+
+def _fields(place: str, model: type[BaseModel] | None) -> list[dict[str, Any]]:
+    if model is None:
+        return []
+    schema = model.model_json_schema(by_alias=True)
+    definitions = schema.get("$defs", {})
+    required = set(schema.get("required", ()))
+    fields = []
+    for name, field in schema.get("properties", {}).items():
+        rest = {
+            key: _inlined(value, definitions) for key, value in field.items() if key not in ("description", "title")
+        }
+        parameter = {"name": name, "in": place, "required": name in required, "schema": rest}
+        fields.append({**parameter, "description": field.get("description", name)})
+    return fields
+
+
+def _inlined(value: Any, definitions: Mapping[str, Any]) -> Any:
+    """`value` with references to the parameter model's own definitions written out."""
+    if isinstance(value, dict):
+        if "$ref" in value:
+            return _inlined(definitions[value["$ref"].rsplit("/", 1)[1]], definitions)
+        return {key: _inlined(item, definitions) for key, item in value.items()}
+    return [_inlined(item, definitions) for item in value] if isinstance(value, list) else value
+
+
+def _responses(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+    limited = bool(operation.limit) and operation.access != "public"
+    headers = _LIMIT_HEADERS if limited else {}
+    responses = {str(status): _answer(answer, schemas, headers) for status, answer in operation.answers.items()}
+    statuses = {*_COMMON_PROBLEMS, *operation.problems}
+    if operation.access != "public":
+        statuses |= {401, *((403,) if operation.access == "admin" else ()), *((429,) if limited else ())}
+    for status in sorted(statuses):
+        responses.setdefault(str(status), _problem(status, schemas))
+    return responses
+
+
+def _answer(answer: Answer, schemas: _Schemas, headers: Mapping[str, str]) -> dict[str, Any]:
+    document: dict[str, Any] = {"description": answer.description}
+    named = {**answer.headers, **headers}
+    if named:
+        document["headers"] = {
+            name: {"description": text, "schema": {"type": "string"}} for name, text in named.items()
+        }
+    if answer.media:
+        binary = {} if answer.media == JSON else {"type": "string"}
+        content: dict[str, Any] = {"schema": binary if answer.model is None else schemas.ref(answer.model)}
+        if answer.example is not None:
+            content["example"] = answer.example
+        document["content"] = {answer.media: content}
+    return document
+
+
+def _problem(status: int, schemas: _Schemas) -> dict[str, Any]:
+    content = {PROBLEM_JSON: {"schema": schemas.ref(ProblemDocument)}}
+    return {"description": f"{HTTPStatus(status).phrase}.", "content": content}

@@ -1,0 +1,124 @@
+"""Uvicorn's HTTP/1.1 protocol with the limits that it lacks: header bytes, request line, time for the headers.
+
+The parser (llhttp) takes headers without end and a client may send them as slowly as it likes. Here a request line over
+8 KiB is answered 414, headers over 16 KiB in all 431, a head that is not complete after 10 s 408, a request that is none
+400; each as a problem document, and the connection ends. A head that comes in one piece, as nearly all
+do, costs a timer only once a connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from infra.http.problems import of_status, problem_response
+
+URI_BYTES_MAX = 8 << 10
+HEADER_BYTES_MAX = 16 << 10
+HEADERS_MAX = 100
+HEAD_TIMEOUT_S = 10.0
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    _head_bytes = 0
+    _head_count = 0
+    _received_bytes = 0
+    _in_head = True
+    _refused = False
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse on; a refused connection reads nothing more."""
+        if self._refused:
+            return
+        super().data_received(data)
+        if self._refused:
+            return
+        if not self._in_head:
+            self._received_bytes = 0
+            self._stop_timer()
+            return
+        self._received_bytes += len(data)
+        if self._received_bytes > URI_BYTES_MAX + HEADER_BYTES_MAX:  # the parser keeps an unfinished header to itself
+            self._refuse(431)
+        elif self._head_timer is None:
+            self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        self._head_bytes = self._head_count = 0
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._head_bytes += len(url)
+        if self._head_bytes > URI_BYTES_MAX:
+            self._refuse(414)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_bytes += len(name) + len(value)
+        self._head_count += 1
+        if self._head_bytes > HEADER_BYTES_MAX or self._head_count > HEADERS_MAX:
+            self._refuse(431)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        if not self._refused:
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        if not self._refused:
+            super().on_message_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self._refused:
+            super().on_body(body)
+
+    def send_400_response(self, msg: str) -> None:
+        """What uvicorn calls for bytes that are no request."""
+        if not self._refused:
+            self._refuse(400)
+
+    def _await_head(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._head_is_late)
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if self._in_head:
+            self._refuse(408)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _refuse(self, status: int) -> None:
+        if self._refused:
+            return
+        self._refused = True
+        transport: Any = self.transport
+        if not transport.is_closing():
+            if self.cycle is None or self.cycle.response_complete:
+                transport.write(_answer(status))
+            transport.close()
+
+
+def _answer(status: int) -> bytes:
+    response = problem_response(of_status(status), None)
+    head = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode(), b"connection: close"]
+    head += [name + b": " + value for name, value in response.raw_headers]
+    return b"\r\n".join([*head, b"", bytes(response.body)])

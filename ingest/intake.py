@@ -1,0 +1,204 @@
+"""The only shell of ingest: seal, build the envelope, append it, wait for the answer.
+
+Theory of operation. Whatever the request, the way is the same: the waiter is registered, then the command is appended
+(acks=all), and only then anything is answered. From the append on nothing can be lost: a client that hangs up, a
+gateway that dies or a reply that never comes leave the command on the log, decided once, and the same Idempotency-Key
+gives its answer again. Before the append nothing has happened: a failure there is a 4xx or 503 and leaves no trace.
+
+    validated -> key known -> waiter open -> append --Appended--> reply within 1 s ----------------> answer
+                                               |                     | no: ask the read model too -> answer
+                                               | OutcomeUnknown      | limit reached --------------> 202
+                                               +-> 503 with the key to retry with
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from infra.http.auth import add_headers, set_header
+from infra.http.problems import Problem, of_status
+from infra.http.requests import header_once
+from infra.http.tokens import Caller
+from infra.http.traces import trace_of
+from infra.kafka.ports import NotAppended, OutcomeUnknown, Overloaded
+from infra.postgres.outcomes import JobOutcome
+from infra.sealing.cipher import seal
+from infra.sealing.content import SUBJECT
+from infra.sealing.keys import KeyStoreUnavailable
+from ingest.idempotency import checked_key, idempotency_key, outcome_unknown
+from ingest.ports import IngestPorts, KnownSizes
+from ingest.refusals import problem_of
+from ingest.replies import TooManyWaiters, Waiter
+from ingest.uploads import UPLOADS_MAX
+from schemas.commands import AnyCommand, Envelope, ReplyAddress, encode_command
+from schemas.identifiers import partition_of
+from schemas.positions import Position, parse_position
+from schemas.replies import AnyAnswer, Broken, Refused, Reply
+
+_SUBJECTS_MAX = 50_000
+_ASK_PAUSE_MAX_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Who:
+    """Whose account a command is for; for a grant it is not the caller's."""
+
+    account: str
+    product: str
+    subject: str
+    plan: str = "default"
+    actor: str = "user"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The decider's answer and where it was decided. `answer` None: not decided in time; the command is on the log."""
+
+    answer: AnyAnswer | None
+    position: Position
+
+
+class Intake:
+    """One per gateway; safe for concurrent requests."""
+
+    def __init__(self, ports: IngestPorts) -> None:
+        self.ports = ports
+        self.sizes = KnownSizes(ports.read_side)
+        self.uploads = asyncio.Semaphore(UPLOADS_MAX)
+        self._subjects: OrderedDict[str, str] = OrderedDict()
+
+    def minted(self, request: Request) -> Minted:
+        """Ids for one request: one random text under several prefixes, and the key it is repeated with."""
+        suffix = self.ports.ids.mint("x")[2:]
+        given = header_once(request, "idempotency-key")
+        key = checked_key(given) if given is not None else f"idem_{suffix}"
+        add_headers(request.scope, [(b"idempotency-key", key.encode())])
+        return Minted(suffix, key)
+
+    async def sealed(self, account: str, purpose: str, plaintext: bytes) -> str:
+        """The sealed text, under a key that is on the log. Raises Problem 503."""
+        key = self.ports.keys.known(account)
+        if key is None:
+            try:
+                key = await self.ports.keys.key_for(account)
+            except KeyStoreUnavailable as error:
+                raise _unavailable("The log takes no new keys now; try again.") from error
+        return seal(key, account, purpose, plaintext)
+
+    def waiter(self, minted: Minted) -> Waiter:
+        """Where the replies will come. Raises Problem 503 when too many wait."""
+        try:
+            return self.ports.waiters.open(minted.suffix)
+        except TooManyWaiters as error:
+            raise _unavailable("Too many requests wait for their decision; try again.", code="overloaded") from error
+
+    async def append(
+        self, request: Request, who: Who, minted: Minted, operation: str, content: object, command: AnyCommand
+    ) -> Position:
+        """Put the command on the log and return its position. Raises Problem 503.
+
+        `content` is what a repeat under the same key must equal.
+        """
+        ports, trace = self.ports, trace_of(request.scope)
+        envelope = Envelope(
+            id=f"cmd_{minted.suffix}",
+            account=who.account,
+            product=who.product,
+            command=command,
+            sent_ms=ports.clock.now_ms(),
+            actor=who.actor,
+            plan=who.plan,
+            subject=await self._subject(who),
+            reply=ReplyAddress(ports.waiters.incarnation, minted.suffix),
+            idempotency=idempotency_key(who.account, operation, minted.key, content),
+            trace=None if trace is None else trace.traceparent,
+        )
+        partition = partition_of(who.account, ports.partitions)
+        try:
+            appended = await ports.appender.append(partition, encode_command(envelope))
+        except OutcomeUnknown as error:
+            raise outcome_unknown(minted.key) from error
+        except Overloaded as error:
+            raise _unavailable("The gateway has more work than the log takes; try again.", code="overloaded") from error
+        except NotAppended as error:
+            raise _unavailable("The log takes no commands now; nothing was accepted. Try again.") from error
+        return Position(partition, appended.offset, appended.item_index)
+
+    async def decided(self, request: Request, who: Who, waiter: Waiter, appended: Position) -> Decision:
+        """The decision, as far as it comes in time. Raises Problem for a refusal and for a command that broke."""
+        reply = await waiter.take(self.ports.decision_wait_s)
+        return self.understood(request, who, reply, appended)
+
+    def understood(self, request: Request, who: Who, reply: Reply | None, appended: Position) -> Decision:
+        """What a reply says, with its position noted for reads and for the answer."""
+        position = appended if reply is None else parse_position(reply.position) or appended
+        self.acknowledged(request, who, position)
+        match None if reply is None else reply.answer:
+            case Refused(refusal):
+                raise problem_of(refusal, self.ports.clock.now_ms())
+            case Broken():
+                raise of_status(
+                    500, "The request could not be decided; nothing was charged. Name `trace_id` in reports."
+                )
+            case answer:
+                return Decision(answer, position)
+
+    def acknowledged(self, request: Request, who: Who, position: Position) -> None:
+        """Tell the client, and this gateway's reads, how far the account has come."""
+        self.ports.last_positions.note(who.account, position)
+        set_header(request.scope, b"darkroom-position", str(position).encode())
+
+    async def reply_or_outcome(
+        self, waiter: Waiter, who: Who, job: str, wait_s: float, *, ended: bool, ask_first: bool = False
+    ) -> Reply | JobOutcome | None:
+        """The next reply about `job`; after a second also what the read model knows; None at the limit.
+
+        With `ended` only an outcome of a job that has ended counts; `ask_first` asks the read model at once.
+        """
+        pause_s = 0.0 if ask_first else min(self.ports.ask_read_side_after_s, wait_s)
+        while wait_s > 0:
+            reply = await waiter.take(pause_s)
+            if reply is not None:
+                return reply
+            wait_s -= pause_s
+            outcome = await self.ports.read_side.job(who.account, job)
+            if outcome is not None and (outcome.has_ended or not ended):
+                return outcome
+            pause_s = min(max(pause_s * 2, self.ports.ask_read_side_after_s), _ASK_PAUSE_MAX_S, wait_s)
+        return None
+
+    async def _subject(self, who: Who) -> str:
+        """The account's sealed subject; sealed once and then the same text, as long as its key lives."""
+        sealed = self._subjects.get(who.account)
+        if sealed is not None and self.ports.keys.known(who.account) is not None:
+            return sealed
+        sealed = await self.sealed(who.account, SUBJECT, who.subject.encode())
+        self._subjects[who.account] = sealed
+        if len(self._subjects) > _SUBJECTS_MAX:
+            self._subjects.popitem(last=False)
+        return sealed
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """The random part of a request's ids, and its idempotency key in clear."""
+
+    suffix: str
+    key: str
+
+    def id(self, prefix: str) -> str:
+        """The id of this request's object of a kind."""
+        return f"{prefix}_{self.suffix}"
+
+
+def caller_as_who(caller: Caller) -> Who:
+    """The caller's own account."""
+    return Who(account=caller.account, product=caller.product, subject=caller.subject, plan=caller.plan)
+
+
+def _unavailable(detail: str, code: str = "unavailable") -> Problem:
+    return Problem(503, code, detail, headers={"Retry-After": "1"})

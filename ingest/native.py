@@ -1,0 +1,264 @@
+"""The native write paths: request to command, decision to answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from infra.http.auth import add_headers, caller_of
+from infra.http.documents import asset_document, job_document
+from infra.http.problems import FieldError, Problem, bad_field, bad_fields
+from infra.http.requests import json_body
+from infra.http.routing import JSON, port_of
+from infra.logs import get_logger
+from infra.postgres.outcomes import TERMINAL, JobOutcome
+from infra.s3.store import StoreUnavailable
+from infra.sealing.content import ASSET, JOB, AssetSecrets, JobSecrets, encode_secrets
+from ingest.idempotency import outcome_unknown
+from ingest.intake import Decision, Intake, Minted, Who, caller_as_who
+from ingest.refusals import problem_of
+from ingest.shapes import METADATA_BYTES_MAX, JobRequest, grant_decoder, job_decoder, preferred_wait_s
+from ingest.uploads import Upload, receive_upload
+from schemas.catalogue import Entry, ValidParams, validate_input, validate_params
+from schemas.commands import CancelJob, GrantCredits, RegisterAsset, SubmitJob
+from schemas.identifiers import account_id
+from schemas.positions import parse_position
+from schemas.refusals import JobEnded, JobUnknown, ModelUnknown
+from schemas.replies import AssetAccepted, BalanceChanged, JobCancelAccepted, JobDecided, JobEndedAnswer, Refused, Reply
+
+_encoder = msgspec.json.Encoder()
+_log = get_logger(__name__)
+
+
+async def submit_job(request: Request) -> Response:
+    """POST /v1/jobs: 202 decided, 200 finished within `Prefer: wait`."""
+    intake = port_of(request, Intake)
+    ports = intake.ports
+    who = caller_as_who(caller_of(request))
+    wait_s = preferred_wait_s(request)
+    body = await json_body(request, job_decoder)
+    minted = intake.minted(request)
+    entry, params, texts = await _validated(intake, who, body)
+    sealed = await _sealed_job(intake, who, body, texts)
+    waits_until_ms = ports.clock.now_ms() + wait_s * 1000 if wait_s else None
+    command = SubmitJob(
+        job=minted.id("job"),
+        model=entry.slug,
+        params=params,
+        input=None if body.input is None else body.input.asset,
+        sealed=sealed,
+        client_waits_until_ms=waits_until_ms,
+    )
+    with intake.waiter(minted) as waiter:
+        position = await intake.append(request, who, minted, "submit-job", body, command)
+        found = await intake.reply_or_outcome(waiter, who, command.job, ports.decision_wait_s, ended=False)
+        decision = intake.understood(request, who, found if isinstance(found, Reply) else None, position)
+        document = _job(intake, command, decision, found if isinstance(found, JobOutcome) else None)
+        job = document["id"]
+        if wait_s and document["cost"] is not None and not _has_ended(document):
+            repeated = job != command.job  # then the job may have ended long ago, and no reply will come
+            end = await intake.reply_or_outcome(waiter, who, job, float(wait_s), ended=True, ask_first=repeated)
+            document = _finished(intake, request, who, document, end)
+    if wait_s is not None:
+        applied = f"wait={wait_s}" if wait_s else "respond-async"
+        add_headers(request.scope, [(b"preference-applied", applied.encode())])
+    return _answer(200 if _has_ended(document) else 202, document, {"Location": document["links"]["self"]})
+
+
+async def cancel_job(request: Request) -> Response:
+    """POST /v1/jobs/{id}:cancel: 200; 409 for a finished job, 404 for an unknown one."""
+    intake = port_of(request, Intake)
+    who = caller_as_who(caller_of(request))
+    job = request.path_params["id"]
+    minted = intake.minted(request)
+    with intake.waiter(minted) as waiter:
+        position = await intake.append(request, who, minted, "cancel-job", [job], CancelJob(job))
+        reply = await waiter.take(intake.ports.decision_wait_s)
+        if reply is not None and isinstance(reply.answer, Refused) and isinstance(reply.answer.refusal, JobUnknown):
+            intake.acknowledged(request, who, position)
+            raise await _not_live(intake, who, job)
+        decision = intake.understood(request, who, reply, position)
+    accepted = decision.answer if isinstance(decision.answer, JobCancelAccepted) else None
+    document = {
+        "id": job,
+        "status": "pending" if accepted is None else "canceled",
+        "balance": None if accepted is None else accepted.balance,
+        "position": str(decision.position),
+    }
+    return _answer(202 if accepted is None else 200, document)
+
+
+async def upload_asset(request: Request) -> Response:
+    """POST /v1/assets: the picture is usable when the 201 comes."""
+    intake = port_of(request, Intake)
+    who = caller_as_who(caller_of(request))
+    minted = intake.minted(request)
+    asset = minted.id("asset")
+    key = f"{who.account}/{asset}"
+    upload = await receive_upload(request, intake.ports.objects, key, intake.uploads)
+    try:
+        decision = await _register(intake, request, who, minted, asset, upload)
+    except Problem as problem:
+        if problem.code != outcome_unknown("").code:  # then the command may stand on the log and name the object
+            await _discard(intake, key)
+        raise
+    answer = decision.answer
+    accepted = answer if isinstance(answer, AssetAccepted) else AssetAccepted(asset, 0, upload.object)
+    if accepted.asset != asset:
+        await _discard(intake, key)  # the key had made another asset before; its bytes are the ones that count
+    intake.sizes.note(who.account, accepted.asset, (accepted.object.width, accepted.object.height))
+    document = asset_document(intake.ports.base_url, accepted.asset, accepted.object, str(decision.position))
+    return _answer(202 if answer is None else 201, document, {"Location": document["url"]})
+
+
+async def grant_credits(request: Request) -> Response:
+    """POST /v1/accounts/{account}:grant: adds units to the account `P:S`, which opens with it if need be."""
+    intake = port_of(request, Intake)
+    body = await json_body(request, grant_decoder)
+    if body.amount == 0:
+        raise bad_field("amount", "This must not be zero.")
+    name = request.path_params["account"]
+    product, colon, subject = name.partition(":")
+    if not (product and colon and subject):
+        raise bad_field("account", "Name it as PRODUCT:SUBJECT.")
+    account = account_id(intake.ports.identifier_key, product, subject)
+    who = Who(account=account, product=product, subject=subject, actor="operator")
+    minted = intake.minted(request)
+    with intake.waiter(minted) as waiter:
+        command = GrantCredits(body.amount, body.reason)
+        position = await intake.append(request, who, minted, "grant-credits", body, command)
+        decision = await intake.decided(request, who, waiter, position)
+    changed = decision.answer if isinstance(decision.answer, BalanceChanged) else None
+    balance = None if changed is None else changed.balance
+    document = {"account": name, "balance": balance, "position": str(decision.position)}
+    return _answer(202 if changed is None else 200, document)
+
+
+async def _validated(intake: Intake, who: Who, body: JobRequest) -> tuple[Entry, ValidParams, dict[str, str]]:
+    """The model, its parameters with defaults, and the free texts taken out of them. Raises Problem 400."""
+    entry = intake.ports.catalogue.entry(body.model)
+    if entry is None:
+        raise problem_of(ModelUnknown(body.model), 0)
+    params = validate_params(entry, body.params)
+    if isinstance(params, list):
+        raise bad_fields([FieldError(problem.field, problem.message) for problem in params])
+    if entry.input == "required" and body.input is not None:
+        size = await intake.sizes.of(who.account, body.input.asset)
+        problems = [] if size is None else validate_input(entry, params, size)  # an unknown asset is the decider's
+    else:
+        problems = validate_input(entry, params, None if body.input is None else (1, 1))
+    if problems:
+        raise bad_fields([FieldError(problem.field, problem.message) for problem in problems])
+    texts = {
+        name: str(value)
+        for name, value in params.items()
+        if entry.parameters[name].type == "text" and not entry.parameters[name].choices
+    }
+    return entry, {name: value for name, value in params.items() if name not in texts}, texts
+
+
+async def _sealed_job(intake: Intake, who: Who, body: JobRequest, texts: dict[str, str]) -> str | None:
+    if not body.metadata and not texts:
+        return None
+    if body.metadata and len(_encoder.encode(body.metadata)) > METADATA_BYTES_MAX:
+        raise bad_field("metadata", f"This must have at most {METADATA_BYTES_MAX} bytes as JSON.")
+    return await intake.sealed(who.account, JOB, encode_secrets(JobSecrets(body.metadata, texts)))
+
+
+def _job(intake: Intake, command: SubmitJob, decision: Decision, outcome: JobOutcome | None) -> dict[str, Any]:
+    """The document of what is known once the decision's wait is over."""
+    base_url, answer = intake.ports.base_url, decision.answer
+    if outcome is not None:
+        return _outcome_document(base_url, command.job, command.model, outcome)
+    decided = answer if isinstance(answer, JobDecided) else None
+    return job_document(
+        base_url,
+        command.job if decided is None else decided.job,
+        status="pending" if decided is None else decided.status,
+        model=command.model,
+        cost=None if decided is None else decided.cost,
+        balance=None if decided is None else decided.balance,
+        position=str(decision.position),
+    )
+
+
+def _finished(
+    intake: Intake, request: Request, who: Who, document: dict[str, Any], end: Reply | JobOutcome | None
+) -> dict[str, Any]:
+    """The document of the ended job; the given one when it did not end in time."""
+    base_url, job, model = intake.ports.base_url, document["id"], document["model"]
+    if isinstance(end, JobOutcome):
+        return _outcome_document(base_url, job, model, end)
+    if end is None or not isinstance(end.answer, JobEndedAnswer):
+        return document
+    position = parse_position(end.position)
+    if position is not None:
+        intake.acknowledged(request, who, position)
+    answer = end.answer
+    return job_document(
+        base_url,
+        job,
+        status=answer.status,
+        model=model,
+        cost=document["cost"],
+        balance=answer.balance,
+        position=end.position,
+        asset=answer.asset,
+        result=answer.result,
+        reason=answer.reason,
+        detail=answer.detail,
+    )
+
+
+def _outcome_document(base_url: str, job: str, model: str, outcome: JobOutcome) -> dict[str, Any]:
+    return job_document(
+        base_url,
+        job,
+        status=outcome.status,
+        model=model,
+        cost=outcome.cost,
+        balance=outcome.balance,
+        position=outcome.position,
+        asset=outcome.asset,
+        result=outcome.result,
+        reason=outcome.reason,
+        detail=outcome.detail,
+    )
+
+
+def _has_ended(document: dict[str, Any]) -> bool:
+    return document["status"] in TERMINAL
+
+
+async def _not_live(intake: Intake, who: Who, job: str) -> Problem:
+    """The decider knows live jobs only; the read model tells an ended job from one that never was."""
+    outcome = await intake.ports.read_side.job(who.account, job)
+    ended = outcome is not None and outcome.has_ended
+    refusal = JobEnded(job, outcome.status) if outcome is not None and ended else JobUnknown(job)
+    return problem_of(refusal, 0)
+
+
+async def _register(intake: Intake, request: Request, who: Who, minted: Minted, asset: str, upload: Upload) -> Decision:
+    sealed = None
+    if upload.file_name:
+        sealed = await intake.sealed(who.account, ASSET, encode_secrets(AssetSecrets(upload.file_name)))
+    command = RegisterAsset(asset, upload.object, sealed)
+    with intake.waiter(minted) as waiter:
+        content = [upload.object.sha256, upload.file_name]
+        position = await intake.append(request, who, minted, "register-asset", content, command)
+        return await intake.decided(request, who, waiter, position)
+
+
+async def _discard(intake: Intake, key: str) -> None:
+    """Remove bytes that nothing names. What cannot be removed now is the sweeper's."""
+    try:
+        await intake.ports.objects.delete(key)
+    except StoreUnavailable:
+        _log.warning("object-left", key=key)
+
+
+def _answer(status: int, document: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    return Response(_encoder.encode(document), status, headers, media_type=JSON)

@@ -1,0 +1,128 @@
+"""Request shapes of the native surface: records that decode and check at once, and the models that document them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+
+from infra.http.problems import bad_field
+
+METADATA_BYTES_MAX = 2048
+WAIT_MAX_S = 120
+AMOUNT_MAX = (1 << 53) - 1
+_WAIT = re.compile(r"wait=([0-9]{1,9})")
+
+
+class JobInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the model works on."""
+
+    asset: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+
+class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /v1/jobs."""
+
+    model: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    input: JobInput | None = None
+    params: dict[str, Any] = {}
+    metadata: dict[str, Any] | None = None
+
+
+class GrantRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /v1/accounts/{account}:grant."""
+
+    amount: Annotated[int, msgspec.Meta(ge=-AMOUNT_MAX, le=AMOUNT_MAX)]
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = "grant"
+
+
+job_decoder = msgspec.json.Decoder(JobRequest)
+grant_decoder = msgspec.json.Decoder(GrantRequest)
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class JobInputModel(_Document):
+    """Documents `JobInput`."""
+
+    asset: str = Field(description="Id of one of your assets.", min_length=1, max_length=64)
+
+
+class JobRequestModel(_Document):
+    """Documents `JobRequest`."""
+
+    model: str = Field(description="Slug of a model; GET /v1/models lists them.")
+    input: JobInputModel | None = Field(None, description="The picture to work on, for models that take one.")
+    params: dict[str, Any] = Field(default_factory=dict, description="Parameters of the model.")
+    metadata: dict[str, Any] | None = Field(None, description="Yours, up to 2 KiB as JSON; stored sealed.")
+
+
+class GrantRequestModel(_Document):
+    """Documents `GrantRequest`."""
+
+    amount: int = Field(description="Units to add; a negative number takes spendable ones back.")
+    reason: str = Field("grant", min_length=1, max_length=200)
+
+
+class BalanceModel(BaseModel):
+    """Documents the answer to a grant."""
+
+    account: str
+    balance: int | None
+    position: str
+
+
+class CanceledModel(BaseModel):
+    """Documents the answer to a cancel."""
+
+    id: str
+    status: Literal["canceled", "pending"]
+    balance: int | None
+    position: str
+
+
+class PreferHeaders(BaseModel):
+    """Headers of POST /v1/jobs."""
+
+    prefer: str | None = Field(
+        None,
+        alias="Prefer",
+        description=f"`wait=N` waits up to N seconds (at most {WAIT_MAX_S}) for the result; `respond-async` does not.",
+    )
+    idempotency_key: str | None = Field(
+        None, alias="Idempotency-Key", description="The same key gives the same answer for 7 days, charged once."
+    )
+
+
+class KeyHeaders(BaseModel):
+    """Headers of writes that do not wait."""
+
+    idempotency_key: str | None = Field(
+        None, alias="Idempotency-Key", description="The same key gives the same answer for 7 days."
+    )
+
+
+def preferred_wait_s(request: Request) -> int | None:
+    """Seconds to wait for the result by `Prefer` (RFC 7240); 0 for respond-async, None where nothing is preferred.
+
+    Unknown preferences are ignored, as the RFC wants; a wait outside 0 to WAIT_MAX_S raises Problem 400.
+    """
+    header = request.headers.get("prefer")
+    if header is None:
+        return None
+    wait_s: int | None = None
+    for part in header.split(","):
+        preference = part.split(";")[0].replace(" ", "").replace('"', "").lower()
+        if preference == "respond-async":
+            return 0
+        if preference.startswith("wait"):
+            match = _WAIT.fullmatch(preference)
+            if match is None or int(match[1]) > WAIT_MAX_S:
+                raise bad_field("Prefer", f"wait must be a number of seconds from 0 to {WAIT_MAX_S}.")
+            wait_s = int(match[1])
+    return wait_s
