@@ -46,6 +46,8 @@ class Batch:
         self._answers: list[tuple[str, Reply]] = []
         self._drafts: list[Draft] = []
         self._bytes = 0
+        self._own = partition_stream(partition)
+        self._suspect = store.suspect()
 
     @property
     def is_full(self) -> bool:
@@ -94,7 +96,7 @@ class Batch:
                     metrics.REFUSALS.labels(str(event.data.refusal.__struct_config__.tag)).inc()
 
     def _apply(self, item: bytes | Unreadable, place: tuple[int, int, int], count: int, time_ms: int) -> None:
-        suspect = self._store.suspect()
+        suspect = self._suspect
         suspected = suspect is not None and (suspect.offset, suspect.index) == place[1:]
         takeovers = suspect.takeovers if suspect is not None and suspected else 0
         trouble = True
@@ -109,7 +111,8 @@ class Batch:
             draft = self._put_aside(item, place, time_ms, str(error))
         self._store.change(draft.changes)
         if suspected:
-            self._store.change({suspect_key(self._store.stream): None})
+            self._store.change({suspect_key(self._own): None})
+            self._suspect = None
         self._records.extend(draft_records(draft, self._addressing))
         self._answers.extend(draft.answers)
         self._drafts.append(draft)
@@ -139,8 +142,7 @@ class Batch:
             raise CommandUnreadable(item.reason)
         envelope = decode_command(item)
         account = envelope.account
-        own = partition_stream(place[0])
-        if account != own and (
+        if account != self._own and (
             is_partition_stream(account) or partition_of(account, self._addressing.partitions) != place[0]
         ):
             raise CommandUnreadable("wrong-partition")

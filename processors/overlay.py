@@ -53,19 +53,22 @@ class Overlay:
 
     def account(self, account: str) -> Account | None:
         """The account's header, None when it is not open."""
-        record = self.get(account_key(account))
+        key = account_key(account)
+        record = self.changes.get(key) or self._read(key)  # a header never ends
         assert record is None or isinstance(record, Account)
         return record
 
     def header(self, account: str) -> Account:
         """The header of an account that is open; anything about one that is not is a bug."""
-        record = self.get(account_key(account))
+        key = account_key(account)
+        record = self.changes.get(key) or self._read(key)
         assert isinstance(record, Account), f"{account} is not open"
         return record
 
     def partition(self, stream: str) -> Partition:
         """The header of a partition's own stream."""
-        record = self.get(partition_key(stream))
+        key = partition_key(stream)
+        record = self.changes.get(key) or self._read(key)
         if record is None:
             return Partition()
         assert isinstance(record, Partition)

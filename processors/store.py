@@ -57,9 +57,7 @@ def due_ms(record: Record) -> int:
     """When a tick has to look at the record, 0 for never."""
     if isinstance(record, Job):
         return record.due_ms
-    if isinstance(record, Idempotency):
-        return record.expires_ms
-    return 0
+    return record.expires_ms if isinstance(record, Idempotency) else 0
 
 
 class Store:
@@ -69,7 +67,7 @@ class Store:
         self.stream = partition_stream(partition)
         self._values: dict[str, bytes] = {}
         self._hot: dict[str, Record | None] = {}
-        self._dirty: dict[str, None] = {}
+        self._dirty: Changes = {}
         self._timers: list[tuple[int, str]] = []
         self._timers_rebuilt_at = 1024
 
@@ -97,14 +95,13 @@ class Store:
 
     def read(self, key: str) -> Record | None:
         """The record under `key`, None where there is none."""
-        try:
-            return self._hot[key]
-        except KeyError:
-            pass
+        hot = self._hot
+        if key in hot:
+            return hot[key]
         value = self._values.get(key)
-        record = None if value is None else decode_record(key, value)
-        if record is not None:
-            self._hot[key] = record
+        if value is None:
+            return None
+        record = hot[key] = decode_record(key, value)
         return record
 
     def progress(self) -> Progress:
@@ -118,23 +115,24 @@ class Store:
     def change(self, changes: Changes) -> None:
         """Evolve the state; `take_writes` tells what that means for the topic."""
         self._hot.update(changes)
-        self._dirty.update(dict.fromkeys(changes))
+        self._dirty.update(changes)
 
     def take_writes(self) -> list[tuple[bytes, bytes | None]]:
         """The topic records that bring it up to the state, each key once; what came and went in between is left out."""
         writes: list[tuple[bytes, bytes | None]] = []
+        hot, values = self._hot, self._values
         for key in self._dirty:
-            record = self._hot[key]
+            record = hot[key]
             if record is None:
-                if self._values.pop(key, None) is not None:
+                if values.pop(key, None) is not None:
                     writes.append((key.encode(), None))
-                del self._hot[key]
+                del hot[key]
                 continue
             due = due_ms(record)
             value = encode_state(record, due)
-            if due and (key not in self._values or state_due_ms(self._values[key]) != due):
+            if due and (key not in values or state_due_ms(values[key]) != due):
                 heapq.heappush(self._timers, (due, key))
-            self._values[key] = value
+            values[key] = value
             writes.append((key.encode(), value))
         self._dirty.clear()
         self._bound()

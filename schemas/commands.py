@@ -17,21 +17,21 @@ COMMAND_BYTES_MAX = 64 << 10
 Json = str | int | bool | None  # parameters are flat; integers only, so that every reader sees the same number
 
 
-class ReplyAddress(msgspec.Struct, frozen=True, array_like=True):
+class ReplyAddress(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Where an answer goes: a gateway's incarnation and the correlation id it chose."""
 
     gateway: str
     correlation: str
 
 
-class IdempotencyKey(msgspec.Struct, frozen=True):
+class IdempotencyKey(msgspec.Struct, frozen=True, gc=False):
     """A client's key, hashed with its operation, and the fingerprint of the content it came with (both hex)."""
 
     key: str
     fingerprint: str
 
 
-class StoredObject(msgspec.Struct, frozen=True):
+class StoredObject(msgspec.Struct, frozen=True, gc=False):
     """Bytes in the object store: key, size in bytes, sha256 in hex, format, and size in pixels."""
 
     key: str
@@ -42,7 +42,7 @@ class StoredObject(msgspec.Struct, frozen=True):
     height: int
 
 
-class Command(msgspec.Struct, frozen=True, tag_field="type"):
+class Command(msgspec.Struct, frozen=True, tag_field="type", gc=False):
     """Base of all commands; `type` on the wire is the tag."""
 
 
@@ -149,7 +149,7 @@ AnyCommand = (
 )
 
 
-class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
+class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One command on the log.
 
     `account` is an account id, or a partition's own stream for plans and ticks; `product` names the product in clear;

@@ -17,7 +17,7 @@ from schemas.refusals import AnyRefusal
 EVENT_SCHEMA = 1
 
 
-class WindowUse(msgspec.Struct, frozen=True, array_like=True):
+class WindowUse(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Units taken from the window of `kind` that began at `start_ms`."""
 
     kind: WindowKind
@@ -25,7 +25,7 @@ class WindowUse(msgspec.Struct, frozen=True, array_like=True):
     units: int
 
 
-class IdempotencyUse(msgspec.Struct, frozen=True):
+class IdempotencyUse(msgspec.Struct, frozen=True, gc=False):
     """The key (hex) and fingerprint a decision was made under, and when the key is forgotten."""
 
     key: str
@@ -33,7 +33,7 @@ class IdempotencyUse(msgspec.Struct, frozen=True):
     expires_ms: int
 
 
-class EventData(msgspec.Struct, frozen=True, tag_field="type"):
+class EventData(msgspec.Struct, frozen=True, tag_field="type", gc=False):
     """Base of all events; `type` in the value is the tag."""
 
 
@@ -291,7 +291,7 @@ AnyEvent = (
 )
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """An event in its frame: the value of a record of `events`.
 
     `account` is an account id or a partition's own stream, `version` its gapless number there (from 1), `time_ms` the

@@ -16,6 +16,7 @@ def account_id(identifier_key: bytes, product: str, subject: str) -> str:
     return "acct_" + base64.b32encode(digest).decode().lower()[:_ACCOUNT_ID_CHARS]
 
 
+@lru_cache(maxsize=1_024)
 def partition_stream(partition: int) -> str:
     """The stream id under which a partition's own events (plans, ticks, unreadable items) stand."""
     return f"{PARTITION_STREAM_PREFIX}{partition}"

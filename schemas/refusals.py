@@ -6,7 +6,7 @@ A refusal is an answer, not a fault: it becomes a `command-refused` event and, i
 import msgspec
 
 
-class Refusal(msgspec.Struct, frozen=True, tag_field="reason"):
+class Refusal(msgspec.Struct, frozen=True, tag_field="reason", gc=False):
     """Base of the closed set; `reason` on the wire is the tag."""
 
 

@@ -9,7 +9,7 @@ from schemas.commands import StoredObject
 from schemas.refusals import AnyRefusal
 
 
-class Answer(msgspec.Struct, frozen=True, tag_field="kind"):
+class Answer(msgspec.Struct, frozen=True, tag_field="kind", gc=False):
     """Base of what a reply says."""
 
 
@@ -75,7 +75,7 @@ class Broken(Answer, frozen=True, tag="broken"):
 AnyAnswer = JobDecided | JobEndedAnswer | JobCancelAccepted | AssetAccepted | BalanceChanged | Done | Refused | Broken
 
 
-class Reply(msgspec.Struct, frozen=True):
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """An answer for the waiter `correlation`; `position` is the source of the decision it speaks of."""
 
     correlation: str

@@ -7,7 +7,7 @@ import msgspec
 from schemas.commands import Json, StoredObject
 
 
-class WorkItem(msgspec.Struct, frozen=True, kw_only=True):
+class WorkItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One attempt of one job.
 
     A dispatcher that picks the item up after `lease_until_ms` drops it: the decider hands out the next attempt. A

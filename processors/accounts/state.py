@@ -14,7 +14,7 @@ from schemas.plans import Plan
 from schemas.replies import AnyAnswer
 
 
-class LaneUse(msgspec.Struct, frozen=True, array_like=True):
+class LaneUse(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An account's share of a lane: `running` slots taken of `limit`, and its queue of `queued` jobs.
 
     The queue's jobs stand under numbers in [head, tail). `ring` is the account's place in the partition's round of
@@ -30,7 +30,7 @@ class LaneUse(msgspec.Struct, frozen=True, array_like=True):
     ring: int = -1
 
 
-class Account(msgspec.Struct, frozen=True, kw_only=True):
+class Account(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The header of an account: its ledger's totals, its windows, its lanes and its version.
 
     granted + regenerated + refunded = captured + reserved + expired + available, at every event.
@@ -64,7 +64,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
 
-class Reservation(msgspec.Struct, frozen=True):
+class Reservation(msgspec.Struct, frozen=True, gc=False):
     """A job's price, out of the balance and its windows until the job ends; stands under the job's id."""
 
     units: int
@@ -72,7 +72,7 @@ class Reservation(msgspec.Struct, frozen=True):
     plan_version: int
 
 
-class Idempotency(msgspec.Struct, frozen=True):
+class Idempotency(msgspec.Struct, frozen=True, gc=False):
     """What a key decided: enough to give the same answer again."""
 
     fingerprint: str
@@ -82,14 +82,14 @@ class Idempotency(msgspec.Struct, frozen=True):
     expires_ms: int
 
 
-class Asset(msgspec.Struct, frozen=True):
+class Asset(msgspec.Struct, frozen=True, gc=False):
     """A live asset of the account."""
 
     number: int
     object: StoredObject
 
 
-class LaneShare(msgspec.Struct, frozen=True, array_like=True):
+class LaneShare(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A partition's part of a lane: `released` attempts, and the round of `waiting` accounts in [head, tail)."""
 
     lane: str
@@ -99,7 +99,7 @@ class LaneShare(msgspec.Struct, frozen=True, array_like=True):
     tail: int = 0
 
 
-class Partition(msgspec.Struct, frozen=True, kw_only=True):
+class Partition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The header of a partition's own stream."""
 
     version: int = 0
@@ -114,25 +114,25 @@ class Partition(msgspec.Struct, frozen=True, kw_only=True):
         return LaneShare(lane)
 
 
-class PlanRecord(msgspec.Struct, frozen=True):
+class PlanRecord(msgspec.Struct, frozen=True, gc=False):
     """A plan as published, under its version."""
 
     plan: Plan
 
 
-class RingEntry(msgspec.Struct, frozen=True):
+class RingEntry(msgspec.Struct, frozen=True, gc=False):
     """One place in the round of accounts that wait for a lane."""
 
     account: str
 
 
-class Queued(msgspec.Struct, frozen=True):
+class Queued(msgspec.Struct, frozen=True, gc=False):
     """One place in an account's queue."""
 
     job: str
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
+class Progress(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The reserved record `position`: the last command applied, which alone decides where an owner goes on.
 
     `count` is the number of items in the record at `offset`, `time_ms` the partition's time, `commands` the number of
@@ -153,7 +153,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         return (self.offset, self.index + 1) if self.index + 1 < self.count else (self.offset + 1, 0)
 
 
-class Suspect(msgspec.Struct, frozen=True):
+class Suspect(msgspec.Struct, frozen=True, gc=False):
     """The reserved record `suspect`: deciding the command at this place has failed in `takeovers` takeovers."""
 
     offset: int

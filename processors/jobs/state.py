@@ -19,33 +19,33 @@ from schemas.commands import Json, ReplyAddress
 REPLY_ADDRESSES_MAX = 8
 
 
-class Waiting(msgspec.Struct, frozen=True, tag_field="phase", tag="waiting"):
+class Waiting(msgspec.Struct, frozen=True, tag_field="phase", tag="waiting", gc=False):
     """In its account's queue under `number`."""
 
     number: int
 
 
-class Backoff(msgspec.Struct, frozen=True, tag_field="phase", tag="backoff"):
+class Backoff(msgspec.Struct, frozen=True, tag_field="phase", tag="backoff", gc=False):
     """Between two attempts."""
 
     retry_at_ms: int
 
 
-class Released(msgspec.Struct, frozen=True, tag_field="phase", tag="released"):
+class Released(msgspec.Struct, frozen=True, tag_field="phase", tag="released", gc=False):
     """The attempt stands in the lane; nobody has begun on it yet."""
 
     lease_until_ms: int
     run_until_ms: int
 
 
-class Running(msgspec.Struct, frozen=True, tag_field="phase", tag="running"):
+class Running(msgspec.Struct, frozen=True, tag_field="phase", tag="running", gc=False):
     """A dispatcher works on the attempt."""
 
     lease_until_ms: int
     run_until_ms: int
 
 
-class Ending(msgspec.Struct, frozen=True, tag_field="phase", tag="ending"):
+class Ending(msgspec.Struct, frozen=True, tag_field="phase", tag="ending", gc=False):
     """Canceled; the attempt still holds the slot, so that nobody gets work for nothing by canceling."""
 
     lease_until_ms: int
@@ -56,7 +56,7 @@ Phase = Waiting | Backoff | Released | Running | Ending
 Attempted = Released | Running | Ending
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
+class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A live job. `attempt` is the number of the last one released, `failures` those that count against it."""
 
     phase: Phase
@@ -82,13 +82,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def due_ms(self) -> int:
         """When a tick has to look at the job."""
-        match self.phase:
-            case Waiting():
-                return self.queue_until_ms
-            case Backoff(retry_at_ms):
-                return min(retry_at_ms, self.queue_until_ms)
-            case Released(lease, run) | Running(lease, run) | Ending(lease, run):
-                return min(lease, run)
+        phase = self.phase
+        if isinstance(phase, Waiting):
+            return self.queue_until_ms
+        if isinstance(phase, Backoff):
+            return min(phase.retry_at_ms, self.queue_until_ms)
+        return min(phase.lease_until_ms, phase.run_until_ms)
 
     @property
     def status(self) -> str:
