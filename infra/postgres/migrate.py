@@ -7,6 +7,7 @@ row is removed under ours. A database that a newer release has changed is refuse
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -18,6 +19,7 @@ from yoyo import get_backend, read_migrations
 from infra.errors import OperatorError
 
 MIGRATIONS = Path(__file__).with_name("migrations")
+_RETRY_S = 0.2
 _LOCK = 0x6461726B  # "dark": the advisory lock of this product's schema
 
 
@@ -34,6 +36,21 @@ def migrate(dsn: str, folder: Path = MIGRATIONS) -> None:
             _apply(backend, folder)
         finally:
             backend.connection.close()
+
+
+def migrate_when_up(dsn: str, deadline_s: float = 60.0) -> None:
+    """`migrate`, waiting for a server that still starts. Raises OperatorError after `deadline_s`."""
+    end_s = time.monotonic() + deadline_s
+    while True:
+        try:
+            return migrate(dsn)
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            if time.monotonic() > end_s:
+                raise OperatorError(
+                    f"PostgreSQL did not answer within {deadline_s:g} s ({error}):"
+                    " start it or correct DARKROOM_POSTGRES_DSN."
+                ) from error
+        time.sleep(_RETRY_S)
 
 
 def _apply(backend: Any, folder: Path) -> None:

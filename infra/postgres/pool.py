@@ -11,9 +11,16 @@ from infra.errors import OperatorError
 CONNECTIONS_MAX = 16
 STATEMENT_TIMEOUT_S = 5.0
 
-UNAVAILABLE = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError,
-               asyncpg.QueryCanceledError, asyncpg.TooManyConnectionsError, asyncpg.AdminShutdownError,
-               OSError, TimeoutError)
+UNAVAILABLE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.QueryCanceledError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.AdminShutdownError,
+    OSError,
+    TimeoutError,
+)
 """What a call raises while the server is away or overloaded; the same call may work later."""
 
 

@@ -67,8 +67,8 @@ class Partition:
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed * 1_000 + self.number)
-        self._product = {}
-        self._names = []
+        self._product: dict[str, str] = {}
+        self._names: list[str] = []
         candidate = 0
         while len(self._names) < self.accounts:
             name = f"acct_{self.seed:04d}{candidate:022d}"

@@ -52,7 +52,7 @@ CREATE TABLE job_events (
     account text NOT NULL,
     job text NOT NULL,
     version bigint NOT NULL,
-    event json NOT NULL,
+    events text NOT NULL,
     PRIMARY KEY (account, job, version)
 );
 
@@ -68,7 +68,7 @@ CREATE TABLE accounts (
     captured bigint NOT NULL DEFAULT 0,
     reserved bigint NOT NULL DEFAULT 0,
     expired bigint NOT NULL DEFAULT 0,
-    since_ms bigint NOT NULL DEFAULT 0,
+    since_ms bigint,
     position text NOT NULL
 ) WITH (fillfactor = 70);
 

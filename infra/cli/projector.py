@@ -1,0 +1,47 @@
+"""Composition root of the projector: `darkroom serve projector`."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+
+import uvloop
+
+from infra.health import serve_health
+from infra.postgres.migrate import migrate_when_up
+from infra.settings import Settings
+from projections.postgres import PostgresReadModels
+from projections.runner import Runner
+from projections.source import KafkaSource
+
+_COLLECT_AFTER_OBJECTS = 100_000  # a batch makes many objects that die together; looking for cycles among them is waste
+
+
+def run_projector(settings: Settings, index: int, count: int = 1) -> None:
+    """Keep the read models of this share of the partitions up to date until SIGTERM or SIGINT.
+
+    Raises OperatorError for what an operator has to mend.
+    """
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER_OBJECTS, 20, 20)
+    uvloop.run(_serve(settings, index, count))
+
+
+async def _serve(settings: Settings, index: int, count: int) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    shares = [partition for partition in range(settings.partitions) if partition % count == index % count]
+    runner = Runner(shares, lambda: PostgresReadModels(settings.postgres_dsn), lambda: KafkaSource(settings.kafka))
+    health = None
+    if settings.metrics_port is not None:
+        health = asyncio.create_task(serve_health(settings.metrics_port, runner.healthy), name="health")
+    try:
+        await asyncio.to_thread(migrate_when_up, settings.postgres_dsn)
+        await runner.run(stop)
+    finally:
+        if health is not None:
+            health.cancel()
+            await asyncio.gather(health, return_exceptions=True)

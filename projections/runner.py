@@ -1,0 +1,185 @@
+"""The projector: from the topics to the read models, exactly once by position.
+
+Theory of operation
+-------------------
+    session:  read positions from the store -> consumer at exactly these offsets
+    loop:     poll -> whole commands -> fold -> [await the previous transaction] -> start the next transaction
+    fault:    forget consumer, store and folded rows; wait (bounded, growing); begin a new session
+
+- Rows and positions commit together, and a position moves only from where this writer left it (`Overtaken`
+  otherwise). So after any crash, or beside a second writer, nothing is applied twice and nothing is skipped.
+- While one batch is being written the next one is folded; never more than one transaction is under way, and a batch
+  is begun only after its predecessor has committed.
+- A batch ends after the last event of a command. Readers never see half a decision.
+- Kafka's group offsets play no part. A consumer that stands still although the log goes on is replaced.
+- What this release cannot read stops the process with one sentence; holes in versions are counted and logged.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from infra.kafka.client import BrokersUnreachable
+from infra.logs import get_logger
+from infra.postgres.positions import GENERATION
+from projections import metrics
+from projections.intake import Intake, Work
+from projections.ports import Hole, Overtaken, ReadModels, StoreFault
+from projections.source import Source, SourceFault
+from schemas.topics import EVENTS, KEYS
+
+BATCH_EVENTS_MAX = 5_000
+_POLL_S = 0.25
+_WATCH_EVERY_S = 2.0
+_STALLED_AFTER_S = 15.0
+_HEALTHY_FOR_S = 30.0
+_BACKOFF_S = (0.1, 5.0)
+_FAULTS = (SourceFault, StoreFault, Overtaken, BrokersUnreachable, OSError)
+
+_log = get_logger(__name__)
+T = TypeVar("T")
+
+
+class Runner:
+    """Keeps the read models of some partitions up to date until it is told to stop."""
+
+    def __init__(
+        self,
+        shares: Sequence[int],
+        open_store: Callable[[], ReadModels],
+        open_source: Callable[[], Source],
+        *,
+        generation: int = GENERATION,
+        batch_events_max: int = BATCH_EVENTS_MAX,
+    ) -> None:
+        self._shares, self._generation, self._batch_events_max = list(shares), generation, batch_events_max
+        self._open_store, self._open_source = open_store, open_source
+        self._turned_s = float("-inf")
+        self._watched: dict[tuple[str, int], tuple[int, float]] = {}
+
+    def healthy(self) -> bool:
+        """Whether the loop has turned lately; False before the first session and while faults last."""
+        return time.monotonic() - self._turned_s < _HEALTHY_FOR_S
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`; the transaction under way is finished. Raises what waiting cannot cure."""
+        delay_s = _BACKOFF_S[0]
+        while not stop.is_set():
+            begun_s = time.monotonic()
+            try:
+                await self._session(stop)
+            except _FAULTS as error:
+                metrics.RESTARTS.labels(type(error).__name__).inc()
+                _log.warning("projection-interrupted", reason=str(error), kind=type(error).__name__)
+                self._turned_s = float("-inf")
+                delay_s = _BACKOFF_S[0] if time.monotonic() - begun_s > 10 else min(delay_s * 2, _BACKOFF_S[1])
+                await _within(stop.wait(), delay_s)
+
+    async def _session(self, stop: asyncio.Event) -> None:
+        store, source = self._open_store(), self._open_source()
+        with ThreadPoolExecutor(1, thread_name_prefix="read-models") as thread:
+            session = _Session(store, thread)
+            try:
+                names = Intake.names(self._generation, self._shares)
+                tracked = await session.in_thread(lambda: store.positions(names))
+                intake = Intake(self._generation, self._shares, tracked)
+                events = {(EVENTS, p): offset for p, offset in intake.next_event.items()}
+                await source.start({**events, **{(KEYS, p): offset for p, offset in intake.next_key.items()}})
+                _log.info("projection-begins", behind=await self._watch(source, intake))
+                await self._read(stop, source, intake, session)
+                await session.finish()
+            finally:
+                await source.stop()
+                await session.abandon()
+                await session.in_thread(store.close)
+
+    async def _read(self, stop: asyncio.Event, source: Source, intake: Intake, session: "_Session") -> None:
+        watch_at_s = time.monotonic() + _WATCH_EVERY_S
+        while not stop.is_set():
+            self._turned_s = time.monotonic()
+            records = await source.poll(_POLL_S, self._batch_events_max)
+            for work in (intake.take_keys(records.get(KEYS, {})), intake.take_events(records.get(EVENTS, {}))):
+                if work is not None:
+                    await session.write(work)
+            if not records.get(EVENTS):
+                await session.finish()
+            if time.monotonic() > watch_at_s:
+                await self._watch(source, intake)
+                watch_at_s = time.monotonic() + _WATCH_EVERY_S
+
+    async def _watch(self, source: Source, intake: Intake) -> int:
+        """How many offsets the models are behind; raises SourceFault when reading stands still before the log's end.
+
+        The last offset before the end may be a transaction's marker, which no reader ever gets: an end that a new
+        consumer did not get past either is taken for reached.
+        """
+        behind, now_s = 0, time.monotonic()
+        for place, end in (await source.ends()).items():
+            topic, partition = place
+            at = intake.next_event[partition] if topic == EVENTS else intake.next_key[partition]
+            if topic == EVENTS:
+                metrics.LAG_RECORDS.labels(str(partition)).set(max(0, end - at))
+            behind += max(0, end - at)
+            seen_at, since_s = self._watched.get(place, (-1, now_s))
+            if at >= end or at != seen_at:
+                self._watched[place] = (at, now_s)
+            elif now_s - since_s > _STALLED_AFTER_S:
+                self._watched[place] = (at, float("inf"))
+                raise SourceFault(f"{topic}-{partition} goes on to {end}, but nothing has come after {at}")
+        return behind
+
+
+class _Session:
+    """The one thread that writes, and the one transaction that is under way."""
+
+    def __init__(self, store: ReadModels, thread: ThreadPoolExecutor) -> None:
+        self._store, self._thread = store, thread
+        self._under_way: asyncio.Future[None] | None = None
+
+    async def in_thread(self, call: Callable[[], T]) -> T:
+        """The call's result, from the thread that owns the connection."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+    async def write(self, work: Work) -> None:
+        """Begin the transaction once the one before it has committed."""
+        await self.finish()
+        self._under_way = asyncio.ensure_future(self.in_thread(lambda: _apply(self._store, work)))
+
+    async def finish(self) -> None:
+        """Wait for the transaction under way; raises what it raised."""
+        if self._under_way is not None:
+            under_way, self._under_way = self._under_way, None
+            await under_way
+
+    async def abandon(self) -> None:
+        """Wait for the transaction under way, whatever becomes of it."""
+        if self._under_way is not None:
+            await asyncio.wait((self._under_way,))
+            self._under_way.exception()
+
+
+def _apply(store: ReadModels, work: Work) -> None:
+    begun_s = time.perf_counter()
+    holes = store.apply(work.moves, work.rows, work.reached)
+    metrics.WRITE_SECONDS.observe(time.perf_counter() - begun_s)
+    if work.events:
+        metrics.EVENTS.inc(work.events)
+        metrics.BATCH_EVENTS.observe(work.events)
+    else:
+        metrics.KEYS.inc()
+    for hole in holes:
+        _alarm(hole)
+
+
+def _alarm(hole: Hole) -> None:
+    metrics.HOLES.labels(hole.what).inc()
+    _log.error("hole-in-the-log", what=hole.what, detail=hole.detail)
+
+
+async def _within(wait: Coroutine[Any, Any, Any], seconds: float) -> None:
+    try:
+        await asyncio.wait_for(wait, seconds)
+    except TimeoutError:
+        pass
