@@ -88,7 +88,7 @@ class Children:
 
     def bare(self, module: str, *arguments: str) -> BenchChild:
         """``python -m tests.bench.<module> …`` with uvloop as the workers have it."""
-        return self._start(module, ("-m", f"tests.bench.{module}", *arguments), inherited())
+        return self._start(f"{module}-{len(self._running)}", ("-m", f"tests.bench.{module}", *arguments), inherited())
 
     def role(self, name: str) -> BenchChild:
         """A role of Darkroom such as ``processor-0``, configured as ``darkroom up`` would, and healthy."""
