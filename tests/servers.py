@@ -61,8 +61,12 @@ class LocalServers:
         assert found is not None
         return found
 
-    def stop(self) -> None:
+    def stop_servers(self) -> None:
+        """Stop those that run; `need` starts them again on the same data."""
         self._call(self._stop)
+
+    def stop(self) -> None:
+        self.stop_servers()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -89,6 +93,7 @@ class LocalServers:
         for _, stop, _ in self._running.values():
             stop.set()
         await asyncio.gather(*(task for _, _, task in self._running.values()))
+        self._running.clear()
 
     def _call(self, work: Callable[..., Coroutine[Any, Any, None]], *arguments: object) -> None:
         asyncio.run_coroutine_threadsafe(work(*arguments), self._loop).result(START_LIMIT_S + 30)
