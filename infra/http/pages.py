@@ -1,4 +1,4 @@
-"""What stands beside the table of operations: health, metrics, the OpenAPI document, the page to try it, a front page."""
+"""What stands beside the table of operations: health, metrics, OpenAPI, the page to try it, a front page."""
 
 from __future__ import annotations
 

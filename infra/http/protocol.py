@@ -1,9 +1,9 @@
 """Uvicorn's HTTP/1.1 protocol with the limits that it lacks: header bytes, request line, time for the headers.
 
-The parser (llhttp) takes headers without end and a client may send them as slowly as it likes. Here a request line over
-8 KiB is answered 414, headers over 16 KiB in all 431, a head that is not complete after 10 s 408, a request that is none
-400; each as a problem document, and the connection ends. A head that comes in one piece, as nearly all
-do, costs a timer only once a connection.
+The parser (llhttp) takes headers without end and a client may send them as slowly as it likes. Here a request line
+over 8 KiB is answered 414, headers over 16 KiB in all 431, a head that is not complete after 10 s 408, bytes that are
+no request 400; each as a problem document, and the connection ends. A head that comes in one piece, as nearly all do,
+costs a timer only once a connection.
 """
 
 from __future__ import annotations
@@ -38,16 +38,18 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse on; a refused connection reads nothing more."""
-        if self._refused:
-            return
-        super().data_received(data)
+        if not self._refused:
+            super().data_received(data)
+            self._note(len(data))
+
+    def _note(self, size: int) -> None:
         if self._refused:
             return
         if not self._in_head:
             self._received_bytes = 0
             self._stop_timer()
             return
-        self._received_bytes += len(data)
+        self._received_bytes += size
         if self._received_bytes > URI_BYTES_MAX + HEADER_BYTES_MAX:  # the parser keeps an unfinished header to itself
             self._refuse(431)
         elif self._head_timer is None:

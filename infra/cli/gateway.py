@@ -1,0 +1,239 @@
+"""The gateway process: the writing and the reading side in one ASGI application, or each alone.
+
+Starting is a stack of ports, each of which waits (bounded) for its server, so that everything may come up side by side;
+stopping lets requests under way end, then closes the ports in reverse. Requests find their ports in a record that the
+start fills.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+import asyncpg
+import uvicorn
+from aiokafka.client import AIOKafkaClient
+from starlette.types import ASGIApp
+
+from infra.clock import SystemClock
+from infra.errors import OperatorError
+from infra.http.application import build_application
+from infra.http.auth import BearerGate
+from infra.http.last_positions import LastPositions
+from infra.http.limits import GatewayLock, Limiter, LimitSettings
+from infra.http.observe import AccessLog
+from infra.http.openapi import openapi_document
+from infra.http.pages import Check, pages
+from infra.http.protocol import LimitedProtocol
+from infra.http.routing import Operation
+from infra.http.tokens import KeyFolder, TokenVerifier, read_secret
+from infra.ids import SystemIds
+from infra.kafka.appender import CommandAppender
+from infra.kafka.client import BrokersUnreachable, start_client
+from infra.kafka.reader import KafkaLogReader
+from infra.logs import get_logger
+from infra.plans import load_catalogue
+from infra.postgres.data_keys import data_keys
+from infra.postgres.pool import create_pool
+from infra.s3.bucket import open_store
+from infra.s3.store import ObjectStore
+from infra.sealing.keys import StoredKeyRing
+from infra.sealing.topic import TopicKeyStore
+from infra.settings import Settings
+from ingest import routes as ingest_routes
+from ingest.intake import Intake
+from ingest.ports import IngestPorts
+from ingest.read_side import PostgresReadSide
+from ingest.replies import LogReplyReader, Waiters
+from schemas.topics import COMMANDS
+
+Part = Literal["all", "ingest", "api"]
+START_LIMIT_S = 60.0
+STOP_LIMIT_S = 10
+_KEEP_ALIVE_S = 75
+_REPLY_FETCH_WAIT_MS = 10
+_SILENCE_S = 600.0  # how long the replies may be silent before their reader looks for the log's beginning again
+_log = get_logger(__name__)
+
+
+def run_gateway(settings: Settings, parts: Part, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT. Raises OperatorError for what the operator can mend."""
+    limits = LimitSettings()
+    with GatewayLock(settings.data_dir, parts, limits):
+        config = uvicorn.Config(
+            make_application(settings, parts, limits),
+            host=host,
+            port=port,
+            loop="uvloop",
+            http=LimitedProtocol,
+            ws="none",
+            lifespan="on",
+            interface="asgi3",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(settings.gateway.trusted_proxies),
+            forwarded_allow_ips=list(settings.gateway.trusted_proxies),
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=STOP_LIMIT_S,
+            backlog=2048,
+        )
+        server = uvicorn.Server(config)
+        server.run()
+        if not server.started:
+            raise OperatorError(f"The gateway did not start on {host}:{port}: the log above says why.")
+
+
+def make_application(settings: Settings, parts: Part, limits: LimitSettings) -> ASGIApp:
+    """The ASGI application of the parts; its lifespan starts and stops their ports."""
+    identifier_key = read_secret(settings.secrets_dir, "identifier.key")
+    verifier = TokenVerifier(KeyFolder(settings.secrets_dir / "jwt"), identifier_key, settings.deployment)
+    ports: dict[type[Any], Any] = {}
+    checks: dict[str, Check] = {}
+    access_log = AccessLog()
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.callback(access_log.flush)
+            try:
+                await _start(settings, parts, identifier_key, stack, ports, checks)
+            except (OperatorError, BrokersUnreachable) as error:
+                _log.error("not-started", reason=str(error))
+                raise
+            _log.info("gateway-ready", parts=parts)
+            yield
+
+    operations = _operations(parts)
+    document = openapi_document(operations, version=_version(), server_url=settings.gateway.base_url)
+    return build_application(
+        operations,
+        BearerGate(verifier, Limiter(limits)),
+        ports,
+        pages=pages(document, checks),
+        lifespan=lifespan,
+        access_log=access_log,
+    )
+
+
+def _operations(parts: Part) -> Sequence[Operation]:
+    return ingest_routes.ROUTES if parts != "api" else ()
+
+
+async def _start(
+    settings: Settings,
+    parts: Part,
+    identifier_key: bytes,
+    stack: AsyncExitStack,
+    ports: dict[type[Any], Any],
+    checks: dict[str, Check],
+) -> None:
+    pool, store, client = await asyncio.gather(
+        create_pool(settings.postgres_dsn, deadline_s=START_LIMIT_S),
+        stack.enter_async_context(open_store(settings.s3)),
+        _client(settings, stack, "gateway"),
+    )
+    stack.push_async_callback(pool.close)
+    checks["postgres"] = partial(_postgres_answers, pool)
+    checks["kafka"] = partial(_kafka_answers, client)
+    last_positions = LastPositions()
+    if parts != "api":
+        ports[Intake] = await _start_ingest(
+            settings,
+            identifier_key,
+            stack,
+            checks,
+            client=client,
+            pool=pool,
+            store=store,
+            last_positions=last_positions,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What both parts use."""
+
+    settings: Settings
+    identifier_key: bytes
+    client: AIOKafkaClient
+    pool: asyncpg.Pool
+    store: ObjectStore
+    last_positions: LastPositions
+
+
+async def _start_ingest(shared: _Shared, stack: AsyncExitStack, checks: dict[str, Check]) -> Intake:
+    settings = shared.settings
+    reading, following = await asyncio.gather(
+        _client(settings, stack, "gateway-reader"), _client(settings, stack, "gateway-replies")
+    )
+    ids = SystemIds()
+    keys = TopicKeyStore(settings, KafkaLogReader(reading), partial(data_keys, shared.pool))
+    stack.push_async_callback(keys.stop)
+    await keys.start(START_LIMIT_S)
+    waiters = Waiters(ids.mint("gw"))
+    replies = LogReplyReader(
+        KafkaLogReader(following, wait_ms=_REPLY_FETCH_WAIT_MS, progress_timeout_s=_SILENCE_S),
+        waiters,
+        settings.partitions,
+    )
+    checks["replies"] = partial(_is_ready, replies)
+    following_task = asyncio.create_task(replies.run(), name="follow replies")
+    stack.push_async_callback(_cancelled, following_task)
+    async with asyncio.timeout(START_LIMIT_S):
+        while not replies.is_ready:
+            await asyncio.sleep(0.02)
+    appender = CommandAppender(shared.client, COMMANDS)
+    stack.push_async_callback(appender.close)
+    return Intake(
+        IngestPorts(
+            appender=appender,
+            waiters=waiters,
+            read_side=PostgresReadSide(shared.pool),
+            keys=StoredKeyRing(keys, read_secret(settings.secrets_dir, "wrapping.key"), ids),
+            objects=shared.store,
+            catalogue=load_catalogue(settings),
+            clock=SystemClock(),
+            ids=ids,
+            last_positions=shared.last_positions,
+            identifier_key=shared.identifier_key,
+            partitions=settings.partitions,
+            base_url=settings.gateway.base_url,
+        )
+    )
+
+
+async def _client(settings: Settings, stack: AsyncExitStack, name: str) -> AIOKafkaClient:
+    client = await start_client(settings.kafka, client_id=f"{settings.deployment}.{name}", deadline_s=START_LIMIT_S)
+    stack.push_async_callback(client.close)
+    return client
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _postgres_answers(pool: asyncpg.Pool) -> bool:
+    return bool(await pool.fetchval("SELECT true"))
+
+
+async def _kafka_answers(client: AIOKafkaClient) -> bool:
+    return bool(await client.force_metadata_update())
+
+
+async def _is_ready(replies: LogReplyReader) -> bool:
+    return replies.is_ready
+
+
+def _version() -> str:
+    try:
+        return version("darkroom")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,35 @@
+"""The read models as ingest asks them: when they do not answer, nothing is known, and the log's own answer counts."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from infra.logs import get_logger
+from infra.postgres.outcomes import JobOutcome, job_outcome
+from infra.postgres.pool import UNAVAILABLE
+from ingest.ports import Size
+
+_ASSET_SIZE = "SELECT width, height FROM assets WHERE account = $1 AND asset = $2"
+_log = get_logger(__name__)
+
+
+class PostgresReadSide:
+    """Implements `ingest.ports.ReadSide`."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def job(self, account: str, job: str) -> JobOutcome | None:
+        try:
+            return await job_outcome(self._pool, account, job)
+        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+            _log.warning("read-side-did-not-answer", reason=str(error))
+            return None
+
+    async def asset_size(self, account: str, asset: str) -> Size | None:
+        try:
+            row = await self._pool.fetchrow(_ASSET_SIZE, account, asset)
+        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+            _log.warning("read-side-did-not-answer", reason=str(error))
+            return None
+        return None if row is None else (row["width"], row["height"])
