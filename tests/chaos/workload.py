@@ -1,0 +1,152 @@
+"""A mixed workload by many users, and a log of every answer that they were told.
+
+Each command is repeated under its own key until somebody answers it, as a careful client does: what is no answer
+(no connection, a cut connection, a 5xx) is asked again. Duplicates repeat a key that was answered before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from tests.client import Client
+from tests.pictures import encoded, scene
+
+PRICE = 1
+_PATIENCE_S = 60.0
+_WEIGHTS = {"echo": 44, "flaky": 8, "broken": 8, "slow": 3, "upscale": 4, "upload": 9, "cancel": 12, "duplicate": 12}
+_PICTURE = encoded(scene(40, 30, seed=3))
+
+
+@dataclass(frozen=True)
+class Told:
+    """An answer: of what kind of command, to whom, under which key, about which job (of a cancel), and what it said."""
+
+    kind: str
+    user: Client
+    key: str
+    status: int
+    body: dict[str, Any]
+    position: str | None
+    about: str | None = None
+    asked_times: int = 1
+    seconds: float = 0.0
+
+
+@dataclass
+class _Submit:
+    """A submit that may be repeated under its key."""
+
+    user: Client
+    key: str
+    model: str
+    params: dict[str, object]
+    asset: str | None
+    prefer: str | None
+
+
+@dataclass
+class Workload:
+    """Asks ``users`` for commands; `told` holds every answer in the order in which they came."""
+
+    users: Sequence[Client]
+    seed: int
+    told: list[Told] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._draw = random.Random(self.seed)
+        self._submits: list[_Submit] = []
+        self._assets: dict[str, list[str]] = {}
+        self._jobs: list[tuple[Client, str]] = []
+
+    async def run(self, commands: int, a_second: float, at_once: int = 48) -> None:
+        """Send so many commands at this pace, at most so many at once."""
+        room = asyncio.Semaphore(at_once)
+        started = time.monotonic()
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(commands):
+                await asyncio.sleep(max(0.0, started + number / a_second - time.monotonic()))
+                await room.acquire()
+                tasks.create_task(self._in(room, f"{self.seed}-{number}"))
+
+    async def _in(self, room: asyncio.Semaphore, key: str) -> None:
+        try:
+            await self._one(key)
+        finally:
+            room.release()
+
+    async def _one(self, key: str) -> None:
+        kind = self._draw.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
+        user = self._draw.choice(self.users)
+        if kind == "upload":
+            await self._until_told(kind, user, key, lambda: user.upload(_PICTURE, key=key))
+        elif kind == "cancel" and self._jobs:
+            owner, job = self._draw.choice(self._jobs[-40:])
+            await self._until_told(kind, owner, key, lambda: owner.cancel(job, key=key), about=job)
+        elif kind == "duplicate" and self._submits:
+            await self._submit(kind, self._draw.choice(self._submits[-200:]))
+        else:
+            submit = self._new_submit(kind, user, key)
+            self._submits.append(submit)
+            await self._submit(kind, submit)
+
+    def _new_submit(self, kind: str, user: Client, key: str) -> _Submit:
+        prefer = self._draw.choice([None, None, "respond-async", "wait=2", "wait=10"])
+        assets = self._assets.get(user.subject, [])
+        if kind == "upscale" and assets:
+            return _Submit(user, key, "classical/upscale", {"scale": 2}, self._draw.choice(assets), prefer)
+        params: dict[str, dict[str, object]] = {"flaky": {"failures": 1}, "broken": {}, "slow": {"seconds": 1}}
+        if kind in params:
+            return _Submit(user, key, f"sandbox/{kind}", params[kind], None, prefer)
+        return _Submit(user, key, "sandbox/echo", {"seed": self._draw.randrange(256)}, None, prefer)
+
+    async def _submit(self, kind: str, submit: _Submit) -> None:
+        await self._until_told(
+            kind,
+            submit.user,
+            submit.key,
+            lambda: submit.user.submit(
+                submit.model, submit.params, asset=submit.asset, key=submit.key, prefer=submit.prefer
+            ),
+        )
+
+    async def _until_told(
+        self,
+        kind: str,
+        user: Client,
+        key: str,
+        ask: Callable[[], Awaitable[httpx.Response]],
+        about: str | None = None,
+    ) -> None:
+        started, asked = time.monotonic(), 0
+        while time.monotonic() - started < _PATIENCE_S:
+            asked += 1
+            try:
+                answer = await ask()
+            except httpx.TransportError:
+                await asyncio.sleep(0.2)
+                continue
+            if answer.status_code >= 500 or answer.status_code == 429:
+                await asyncio.sleep(0.2)
+                continue
+            self._note(kind, user, key, answer, about, asked, time.monotonic() - started)
+            return
+        self.silent.append(f"{kind} {key}")
+
+    def _note(
+        self, kind: str, user: Client, key: str, answer: httpx.Response, about: str | None, asked: int, seconds: float
+    ) -> None:
+        body: dict[str, Any] = answer.json()
+        position = answer.headers.get("darkroom-position")
+        self.told.append(Told(kind, user, key, answer.status_code, body, position, about, asked, seconds))
+        if answer.is_success and kind == "upload":
+            self._assets.setdefault(user.subject, []).append(body["id"])
+        elif answer.is_success and kind not in ("cancel", "duplicate"):
+            self._jobs.append((user, body["id"]))
