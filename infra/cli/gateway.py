@@ -144,16 +144,8 @@ async def _start(
     checks["kafka"] = partial(_kafka_answers, client)
     last_positions = LastPositions()
     if parts != "api":
-        ports[Intake] = await _start_ingest(
-            settings,
-            identifier_key,
-            stack,
-            checks,
-            client=client,
-            pool=pool,
-            store=store,
-            last_positions=last_positions,
-        )
+        shared = _Shared(settings, identifier_key, client, pool, store, last_positions)
+        ports[Intake] = await _start_ingest(shared, stack, checks)
 
 
 @dataclass(frozen=True, slots=True)
