@@ -10,7 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from processors.accounts.state import Account, LaneShare, Partition, PlanRecord, plan_key
-from processors.overlay import Changes, Overlay, Read, Record, typed
+from processors.overlay import Changes, Overlay, Read, typed
 from schemas.commands import Envelope, ReplyAddress
 from schemas.events import AnyEvent, Event
 from schemas.identifiers import partition_stream
@@ -23,13 +23,27 @@ Apply = Callable[[Overlay, Event], None]
 class Draft:
     """What deciding one command has led to so far.
 
-    `read` looks into the state before the command; `place` is (partition, offset, index) of the command.
+    `read` looks into the state before the command, `get` into the one as of the last drafted event; `place` is
+    (partition, offset, index) of the command.
     """
 
-    __slots__ = ("_apply", "_plan", "_source", "_state", "answers", "envelope", "events", "place", "stream", "time_ms")
+    __slots__ = (
+        "_apply",
+        "_plan",
+        "_source",
+        "_state",
+        "answers",
+        "envelope",
+        "events",
+        "get",
+        "place",
+        "stream",
+        "time_ms",
+    )
 
     def __init__(self, read: Read, apply: Apply, envelope: Envelope, place: tuple[int, int, int], time_ms: int) -> None:
         self._state = Overlay(read)
+        self.get: Read = self._state.get
         self._apply = apply
         self._plan: Plan | None = None
         self._source = f"{place[0]}.{place[1]}.{place[2]}."
@@ -44,10 +58,6 @@ class Draft:
     def changes(self) -> Changes:
         """The records that the events so far have changed."""
         return self._state.changes
-
-    def get(self, key: str) -> Record | None:
-        """The record under `key` as of the last drafted event."""
-        return self._state.get(key)
 
     def account(self, account: str) -> Account | None:
         """The account's header, None when it is not open."""

@@ -4,7 +4,6 @@ Everything a batch of commands leads to stands in one Kafka transaction (design 
 records sees all of it or none.
 """
 
-import datetime
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
@@ -13,12 +12,15 @@ from processors.draft import Draft
 from processors.jobs.decide import input_object
 from processors.jobs.state import Job, job_key
 from schemas import topics
+from schemas.cloudevents import rfc3339, source_of
 from schemas.events import AttemptReleased, Event, EventData, cloud_event_type, encode_event
 from schemas.identifiers import partition_of
 from schemas.replies import Reply, encode_replies
 from schemas.work import WorkItem, encode_work
 
 REPLIES_A_RECORD_MAX = 200
+_SPEC_VERSION = ("ce_specversion", b"1.0")
+_CONTENT_TYPE = ("content-type", b"application/json")
 
 
 class Addressing:
@@ -27,14 +29,13 @@ class Addressing:
     __slots__ = ("partitions", "source")
 
     def __init__(self, deployment: str, partitions: int) -> None:
-        self.source = f"/darkroom/{deployment}".encode()
+        self.source = ("ce_source", source_of(deployment).encode())
         self.partitions = partitions
 
 
 @lru_cache(maxsize=256)
-def _rfc3339(time_ms: int) -> bytes:
-    moment = datetime.datetime.fromtimestamp(time_ms / 1000, tz=datetime.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()
+def _time_header(time_ms: int) -> tuple[str, bytes]:
+    return ("ce_time", rfc3339(time_ms).encode())
 
 
 @lru_cache(maxsize=64)
@@ -45,18 +46,18 @@ def _type_header(data: type[EventData]) -> tuple[str, bytes]:
 def event_record(event: Event, partition: int, addressing: Addressing) -> Outgoing:
     """The event as a record of `events`: CloudEvents 1.0, binary mode of the Kafka protocol binding."""
     account = event.account.encode()
-    headers = [
-        ("ce_specversion", b"1.0"),
+    headers: tuple[tuple[str, bytes], ...] = (
+        _SPEC_VERSION,
         ("ce_id", event.position.encode()),
-        ("ce_source", addressing.source),
+        addressing.source,
         _type_header(type(event.data)),
         ("ce_subject", account),
-        ("ce_time", _rfc3339(event.time_ms)),
-        ("content-type", b"application/json"),
-    ]
+        _time_header(event.time_ms),
+        _CONTENT_TYPE,
+    )
     if event.trace is not None:
-        headers.append(("ce_traceparent", event.trace.encode()))
-    return Outgoing(topics.EVENTS, partition, account, encode_event(event), tuple(headers), event.time_ms)
+        headers = (*headers, ("ce_traceparent", event.trace.encode()))
+    return Outgoing(topics.EVENTS, partition, account, encode_event(event), headers, event.time_ms)
 
 
 def draft_records(draft: Draft, addressing: Addressing) -> list[Outgoing]:

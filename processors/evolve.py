@@ -10,7 +10,6 @@ from typing import Any
 from msgspec.structs import replace
 
 from processors.accounts import evolve as accounts
-from processors.accounts.state import account_key, partition_key
 from processors.jobs import evolve as jobs
 from processors.overlay import Changes, Overlay, Read
 from schemas import events as ev
@@ -66,8 +65,8 @@ def apply(state: Overlay, event: ev.Event) -> None:
     if is_partition_stream(stream):
         partition = state.partition(stream)
         assert event.version == partition.version + 1, f"version {event.version} after {partition.version} in {stream}"
-        state.changes[partition_key(stream)] = replace(partition, version=event.version)
+        state.put_partition(stream, replace(partition, version=event.version))
         return
     header = state.header(stream)
     assert event.version == header.version + 1, f"version {event.version} after {header.version} in {stream}"
-    state.changes[account_key(stream)] = replace(header, version=event.version)
+    state.put_header(stream, replace(header, version=event.version))

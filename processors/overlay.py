@@ -38,12 +38,18 @@ def typed(record: Record | None, kind: type[R]) -> R | None:
 
 
 class Overlay:
-    """`changes` over what `read` gives; a change to None says that the record ends."""
+    """`changes` over what `read` gives of one partition; a change to None says that the record ends.
 
-    __slots__ = ("_read", "changes")
+    The partition's header and the last account's are at hand: nearly every step of a decision asks for them.
+    """
+
+    __slots__ = ("_account", "_header", "_partition", "_read", "changes")
 
     def __init__(self, read: Read) -> None:
         self._read = read
+        self._account = ""
+        self._header: Account | None = None
+        self._partition: Partition | None = None
         self.changes: Changes = {}
 
     def get(self, key: str) -> Record | None:
@@ -53,23 +59,29 @@ class Overlay:
 
     def account(self, account: str) -> Account | None:
         """The account's header, None when it is not open."""
-        key = account_key(account)
-        record = self.changes.get(key) or self._read(key)  # a header never ends
-        assert record is None or isinstance(record, Account)
-        return record
+        if account != self._account:
+            self._header = typed(self.get(account_key(account)), Account)
+            self._account = account
+        return self._header
 
     def header(self, account: str) -> Account:
         """The header of an account that is open; anything about one that is not is a bug."""
-        key = account_key(account)
-        record = self.changes.get(key) or self._read(key)
-        assert isinstance(record, Account), f"{account} is not open"
-        return record
+        header = self._header if account == self._account else self.account(account)
+        assert header is not None, f"{account} is not open"
+        return header
+
+    def put_header(self, account: str, header: Account) -> None:
+        """Change the account's header."""
+        self._account, self._header = account, header
+        self.changes[account_key(account)] = header
 
     def partition(self, stream: str) -> Partition:
-        """The header of a partition's own stream."""
-        key = partition_key(stream)
-        record = self.changes.get(key) or self._read(key)
-        if record is None:
-            return Partition()
-        assert isinstance(record, Partition)
-        return record
+        """The header of the partition's own stream."""
+        if self._partition is None:
+            self._partition = typed(self.get(partition_key(stream)), Partition) or Partition()
+        return self._partition
+
+    def put_partition(self, stream: str, partition: Partition) -> None:
+        """Change the header of the partition's own stream."""
+        self._partition = partition
+        self.changes[partition_key(stream)] = partition

@@ -11,10 +11,8 @@ from processors.accounts.state import (
     Idempotency,
     PlanRecord,
     Reservation,
-    account_key,
     asset_key,
     idempotency_key,
-    partition_key,
     plan_key,
     reservation_key,
 )
@@ -28,29 +26,30 @@ Settlement = Callable[[Account, Reservation], Account]
 def plan_published(state: Overlay, event: ev.Event, data: ev.PlanPublished) -> None:
     partition = state.partition(event.account)
     state.changes[plan_key(event.account, data.plan.version)] = PlanRecord(data.plan)
-    state.changes[partition_key(event.account)] = replace(partition, plan_version=data.plan.version)
+    state.put_partition(event.account, replace(partition, plan_version=data.plan.version))
 
 
 def account_opened(state: Overlay, event: ev.Event, data: ev.AccountOpened) -> None:
-    state.changes[account_key(event.account)] = Account(
+    opened = Account(
         product=event.product,
         plan=data.plan,
         opened_ms=event.time_ms,
         version=0,
         regenerating_since_ms=event.time_ms,
     )
+    state.put_header(event.account, opened)
 
 
 def credits_granted(state: Overlay, event: ev.Event, data: ev.CreditsGranted) -> None:
     header = state.header(event.account)
-    state.changes[account_key(event.account)] = replace(header, granted=header.granted + data.amount)
+    state.put_header(event.account, replace(header, granted=header.granted + data.amount))
     remember(state, event, data.idempotency, event.position, BalanceChanged(data.balance))
 
 
 def credits_regenerated(state: Overlay, event: ev.Event, data: ev.CreditsRegenerated) -> None:
     header = state.header(event.account)
     after = replace(header, regenerated=header.regenerated + data.amount, regenerating_since_ms=data.since_ms)
-    state.changes[account_key(event.account)] = after
+    state.put_header(event.account, after)
 
 
 def asset_registered(state: Overlay, event: ev.Event, data: ev.AssetRegistered) -> None:
@@ -70,13 +69,13 @@ def add_asset(state: Overlay, account: str, name: str, asset: Asset) -> None:
     """The account with one more asset, numbered after all before it."""
     header = state.header(account)
     state.changes[asset_key(account, name)] = asset
-    state.changes[account_key(account)] = replace(header, assets=max(header.assets, asset.number))
+    state.put_header(account, replace(header, assets=max(header.assets, asset.number)))
 
 
 def credits_reserved(state: Overlay, event: ev.Event, data: ev.CreditsReserved) -> None:
     header = state.header(event.account)
     reservation = Reservation(data.units, data.windows, data.plan_version)
-    state.changes[account_key(event.account)] = ledger.reserve(header, data.units, data.windows)
+    state.put_header(event.account, ledger.reserve(header, data.units, data.windows))
     state.changes[reservation_key(event.account, data.job)] = reservation
 
 
@@ -92,7 +91,7 @@ def _settle(state: Overlay, event: ev.Event, job: str, how: Settlement) -> None:
     key = reservation_key(event.account, job)
     reservation = state.get(key)
     assert isinstance(reservation, Reservation), f"the reservation of {job} has ended before"
-    state.changes[account_key(event.account)] = how(state.header(event.account), reservation)
+    state.put_header(event.account, how(state.header(event.account), reservation))
     state.changes[key] = None
 
 

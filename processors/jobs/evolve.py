@@ -18,8 +18,6 @@ from processors.accounts.state import (
     LaneUse,
     Queued,
     RingEntry,
-    account_key,
-    partition_key,
     queued_key,
     ring_key,
 )
@@ -224,8 +222,8 @@ def _place(
             use = replace(use, ring=share.tail)
             share = replace(share, tail=share.tail + 1, waiting=share.waiting + 1)
         share = replace(share, released=share.released + released)
-        state.changes[partition_key(stream)] = replace(partition, lanes=_with_lane(partition.lanes, share))
-    state.changes[account_key(event.account)] = replace(header, lanes=_with_lane(header.lanes, use))
+        state.put_partition(stream, replace(partition, lanes=_with_lane(partition.lanes, share)))
+    state.put_header(event.account, replace(header, lanes=_with_lane(header.lanes, use)))
 
 
 def _leave_round(state: Overlay, stream: str, share: LaneShare, use: LaneUse) -> tuple[LaneShare, LaneUse]:
