@@ -7,6 +7,7 @@ made stale are dropped when they come up.
 """
 
 import heapq
+import itertools
 from typing import Any
 
 import msgspec
@@ -168,5 +169,5 @@ class Store:
             self._timers_rebuilt_at = max(1024, len(self._timers))
         excess = len(self._hot) - HOT_RECORDS_MAX
         if excess > 0:
-            for key in list(self._hot)[: excess + HOT_RECORDS_MAX // 10]:
+            for key in list(itertools.islice(self._hot, excess + HOT_RECORDS_MAX // 10)):
                 del self._hot[key]
