@@ -41,6 +41,7 @@ from schemas.replies import AnyAnswer, Broken, Refused, Reply
 
 _SUBJECTS_MAX = 50_000
 _ASK_PAUSE_MAX_S = 5.0
+_CATCH_UP_PAUSE_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +171,14 @@ class Intake:
                 return outcome
             pause_s = min(max(pause_s * 2, self.ports.ask_read_side_after_s), _ASK_PAUSE_MAX_S, wait_s)
         return None
+
+    async def caught_up(self, position: Position) -> bool:
+        """Wait (bounded) until the read models know every command up to `position`; False where they are late."""
+        for _ in range(max(1, int(self.ports.catch_up_wait_s / _CATCH_UP_PAUSE_S))):
+            if await self.ports.read_side.has_reached(position):
+                return True
+            await asyncio.sleep(_CATCH_UP_PAUSE_S)
+        return False
 
     async def _subject(self, who: Who) -> str:
         """The account's sealed subject; sealed once and then the same text, as long as its key lives."""

@@ -25,7 +25,7 @@ from ingest.uploads import Upload, receive_upload
 from schemas.catalogue import Entry, ValidParams, validate_input, validate_params
 from schemas.commands import CancelJob, GrantCredits, RegisterAsset, SubmitJob
 from schemas.identifiers import account_id
-from schemas.positions import parse_position
+from schemas.positions import Position, parse_position
 from schemas.refusals import JobEnded, JobUnknown, ModelUnknown
 from schemas.replies import AssetAccepted, BalanceChanged, JobCancelAccepted, JobDecided, JobEndedAnswer, Refused, Reply
 
@@ -79,7 +79,7 @@ async def cancel_job(request: Request) -> Response:
         reply = await waiter.take(intake.ports.decision_wait_s)
         if reply is not None and isinstance(reply.answer, Refused) and isinstance(reply.answer.refusal, JobUnknown):
             intake.acknowledged(request, who, position)
-            raise await _not_live(intake, who, job)
+            raise await _not_live(intake, who, job, position)
         decision = intake.understood(request, who, reply, position)
     accepted = decision.answer if isinstance(decision.answer, JobCancelAccepted) else None
     document = {
@@ -233,12 +233,13 @@ def _has_ended(document: dict[str, Any]) -> bool:
     return document["status"] in TERMINAL
 
 
-async def _not_live(intake: Intake, who: Who, job: str) -> Problem:
-    """The decider knows live jobs only; the read model tells an ended job from one that never was."""
+async def _not_live(intake: Intake, who: Who, job: str, refused_at: Position) -> Problem:
+    """The decider knows live jobs only; the read model, once it is there, tells an ended one from none at all."""
+    if not await intake.caught_up(refused_at):
+        detail = "The read models are behind, so it is not known whether the job has ended; try again."
+        return Problem(503, "behind", detail, headers={"Retry-After": "1"})
     outcome = await intake.ports.read_side.job(who.account, job)
-    ended = outcome is not None and outcome.has_ended
-    refusal = JobEnded(job, outcome.status) if outcome is not None and ended else JobUnknown(job)
-    return problem_of(refusal, 0)
+    return problem_of(JobUnknown(job) if outcome is None else JobEnded(job, outcome.status), 0)
 
 
 async def _register(intake: Intake, request: Request, who: Who, minted: Minted, asset: str, upload: Upload) -> Decision:

@@ -14,6 +14,7 @@ from infra.s3.store import ObjectStore
 from infra.sealing.keys import KeyRing
 from ingest.replies import Waiters
 from schemas.catalogue import Catalogue
+from schemas.positions import Position
 
 Size = tuple[int, int]
 
@@ -27,6 +28,10 @@ class ReadSide(Protocol):
 
     async def asset_size(self, account: str, asset: str) -> Size | None:
         """Width and height of an asset in pixels."""
+        ...
+
+    async def has_reached(self, position: Position) -> bool:
+        """Whether every command up to `position` is in the read models."""
         ...
 
 
@@ -48,6 +53,7 @@ class IngestPorts:
     base_url: str
     decision_wait_s: float = 10.0
     ask_read_side_after_s: float = 1.0
+    catch_up_wait_s: float = 1.0
 
 
 class MemoryReadSide:
@@ -56,12 +62,16 @@ class MemoryReadSide:
     def __init__(self) -> None:
         self.jobs: dict[tuple[str, str], JobOutcome] = {}
         self.sizes: dict[tuple[str, str], Size] = {}
+        self.is_current = True
 
     async def job(self, account: str, job: str) -> JobOutcome | None:
         return self.jobs.get((account, job))
 
     async def asset_size(self, account: str, asset: str) -> Size | None:
         return self.sizes.get((account, asset))
+
+    async def has_reached(self, position: Position) -> bool:
+        return self.is_current
 
 
 class KnownSizes:

@@ -7,7 +7,9 @@ import asyncpg
 from infra.logs import get_logger
 from infra.postgres.outcomes import JobOutcome, job_outcome
 from infra.postgres.pool import UNAVAILABLE
+from infra.postgres.positions import reached_positions
 from ingest.ports import Size
+from schemas.positions import Position
 
 _ASSET_SIZE = "SELECT width, height FROM assets WHERE account = $1 AND asset = $2"
 _log = get_logger(__name__)
@@ -33,3 +35,12 @@ class PostgresReadSide:
             _log.warning("read-side-did-not-answer", reason=str(error))
             return None
         return None if row is None else (row["width"], row["height"])
+
+    async def has_reached(self, position: Position) -> bool:
+        try:
+            async with self._pool.acquire() as connection:
+                reached = (await reached_positions(connection)).get(position.partition)
+        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+            _log.warning("read-side-did-not-answer", reason=str(error))
+            return False
+        return reached is not None and reached.source >= position.source

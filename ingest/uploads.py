@@ -109,7 +109,7 @@ class _FileParts:
     async def chunks(self, request: Request) -> AsyncGenerator[bytes]:
         """The file's bytes as they come; at the end the picture's header is read. Raises Problem."""
         sent = 0
-        async for chunk in body_chunks(request, FILE_BYTES_MAX + OVERHEAD_BYTES_MAX):
+        async for chunk in body_chunks(request, FILE_BYTES_MAX + OVERHEAD_BYTES_MAX, too_large=_file_too_large):
             self._feed(chunk)
             if len(self.content) - sent >= SNIFF_BYTES or sent:
                 self.format  # noqa: B018  # raises for what is no picture, before anything is stored

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,15 +20,38 @@ _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]*)`")
 
+_WORDS = (
+    (re.compile(r"Expected `str` of length >= (?P<least>\d+)"), "This must have at least {least} characters."),
+    (re.compile(r"Expected `str` of length <= (?P<most>\d+)"), "This must have at most {most} characters."),
+    (re.compile(r"Expected `int` >= (?P<least>-?\d+)"), "This must be at least {least}."),
+    (re.compile(r"Expected `int` <= (?P<most>-?\d+)"), "This must be at most {most}."),
+    (re.compile(r"Expected `(?P<wanted>[^`]*)`, got `(?P<given>[^`]*)`"), "This must be {wanted}, not {given}."),
+)
+_TYPES = {
+    "str": "a text",
+    "int": "an integer",
+    "float": "a number",
+    "bool": "true or false",
+    "object": "an object",
+    "array": "a list",
+}
+
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 
 
-async def body_chunks(request: Request, bytes_max: int, timeout_s: float = BODY_TIMEOUT_S) -> AsyncGenerator[bytes]:
-    """The body's chunks as they come. Raises Problem 413 past `bytes_max`, 408 when a chunk takes too long."""
+async def body_chunks(
+    request: Request,
+    bytes_max: int,
+    *,
+    too_large: Callable[[], Problem] | None = None,
+    timeout_s: float = BODY_TIMEOUT_S,
+) -> AsyncGenerator[bytes]:
+    """The body's chunks as they come. Raises Problem 413 (or `too_large`'s) past `bytes_max`, 408 when they stop."""
+    refuse = too_large or partial(body_too_large, bytes_max)
     declared = request.headers.get("content-length")
     if declared is not None and declared.isdigit() and int(declared) > bytes_max:
-        raise too_large(bytes_max)
+        raise refuse()
     size, more = 0, True
     while more:
         try:
@@ -41,13 +65,13 @@ async def body_chunks(request: Request, bytes_max: int, timeout_s: float = BODY_
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > bytes_max:
-            raise too_large(bytes_max)
+            raise refuse()
         more = message.get("more_body", False)
         if chunk:
             yield chunk
 
 
-def too_large(bytes_max: int) -> Problem:
+def body_too_large(bytes_max: int) -> Problem:
     """413; the connection ends, because the rest of the body is not read."""
     detail = f"The body has more than {bytes_max} bytes."
     return Problem(413, "content-too-large", detail, headers={"Connection": "close"})
@@ -81,7 +105,16 @@ def _field_of(text: str) -> tuple[str, str]:
         found = form.search(what)
         if found is not None:
             return ".".join(part for part in (path, found.group("name")) if part), message
+    for form, message in _WORDS:
+        found = form.fullmatch(what)
+        if found is not None:
+            return path or "body", message.format(**{name: _types(text) for name, text in found.groupdict().items()})
     return path or "body", f"{what}.".replace("`", "")
+
+
+def _types(text: str) -> str:
+    """`str | null` in words."""
+    return " or ".join(_TYPES.get(part, part) for part in text.split(" | "))
 
 
 def query_of(request: Request, model: type[M]) -> M:
