@@ -10,8 +10,10 @@ import os
 import pwd
 import shutil
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Literal
 
 from infra.local.component import Component, nothing, postgres_answers
 from infra.local.errors import LocalError
@@ -19,6 +21,7 @@ from infra.local.process import Command, User, inherited, run_as
 
 ROLE = "darkroom"
 _HOST = "127.0.0.1"
+_DYING_LIMIT_S = 5.0
 _OPTIONS = {
     "listen_addresses": _HOST,
     "unix_socket_directories": "",
@@ -108,13 +111,26 @@ def _prepare(folder: Path, password: str, user: User | None) -> None:
 
 
 def _forget_stranger(pid_file: Path) -> None:
-    """Remove the claim of a killed server whose number another program has today; PostgreSQL judges all others."""
+    """Remove the claim of a killed server; of one that still lives PostgreSQL itself is the judge.
+
+    A server that was killed with its supervisor is given a moment to end. Its number may belong to another program
+    today, or to its own corpse where nobody buries orphans, as in many a container; PostgreSQL takes both for alive.
+    """
+    deadline = time.monotonic() + _DYING_LIMIT_S
+    while (state := _state_of_claimant(pid_file)) == "dying" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if state == "dead":
+        pid_file.unlink(missing_ok=True)
+
+
+def _state_of_claimant(pid_file: Path) -> Literal["dead", "dying", "unknown"]:
+    """``dying`` is a server that runs there still: this directory is claimed, so its supervisor has ended."""
     try:
-        name = Path("/proc", pid_file.read_text(encoding="ascii").split()[0], "comm").read_text(encoding="utf-8")
+        number = pid_file.read_text(encoding="ascii").split()[0]
+        name, _, rest = Path("/proc", number, "stat").read_text(encoding="utf-8").partition("(")[2].rpartition(")")
     except (OSError, IndexError):
-        return
-    if name.strip() != "postgres":
-        pid_file.unlink()
+        return "unknown"
+    return "dying" if name == "postgres" and rest.split()[0] != "Z" else "dead"
 
 
 def _why_not(folder: Path, user: User | None, said: str) -> str:

@@ -15,11 +15,12 @@ import asyncio
 import shutil
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from infra.errors import OperatorError
 from infra.local.component import Component
 from infra.local.errors import LocalError
 from infra.local.memory import resident_bytes
@@ -33,6 +34,8 @@ _BACKOFF_S = (0.2, 10.0)
 _CALM_AFTER_S = 30.0
 _CHECK_EVERY_S = 2.0
 _HUNG_AFTER_S = 60.0
+_PREPARING_LIMIT_S = 30.0
+_FAREWELL_LIMIT_S = 5.0
 _LOG_BYTES = 16 << 20
 
 
@@ -121,10 +124,10 @@ class Supervisor:
 
     async def _live_once(self, kept: _Kept) -> bool:
         """Start, watch, and clean up after one life of the component; whether it ever was healthy."""
-        component = kept.component
         _rotate(kept.log)
-        command = await component.command()
-        child = kept.child = Child(command, kept.log)
+        child = kept.child = await self._spawn(kept)
+        if child is None:
+            return False
         await self._set(kept, "starting")
         became_healthy = False
         try:
@@ -138,21 +141,39 @@ class Supervisor:
                 await child.wait()
                 kept.child = None
         await self._set(kept, "down")
-        await component.on_death()
+        await self._hook(kept, kept.component.on_death, _FAREWELL_LIMIT_S)
         return became_healthy
+
+    async def _spawn(self, kept: _Kept) -> Child | None:
+        try:
+            return Child(await kept.component.command(), kept.log)
+        except (OSError, OperatorError) as error:
+            if isinstance(error, OperatorError) and not self._all_were_healthy:
+                raise
+            _note(kept.log, f"it could not be started: {error}")
+            return None
 
     async def _until_healthy(self, kept: _Kept, child: Child) -> bool:
         deadline = time.monotonic() + kept.component.start_limit_s
         while time.monotonic() < deadline and child.returncode is None:
             if await kept.component.healthy():
-                try:
-                    await kept.component.when_healthy()
-                except (OSError, TimeoutError, LocalError) as error:
-                    _note(kept.log, f"preparing the started component failed: {error}")
-                    return False
-                return True
+                return await self._hook(kept, kept.component.when_healthy, _PREPARING_LIMIT_S)
             await _exit_or(child, 0.05)
         return False
+
+    async def _hook(self, kept: _Kept, hook: Callable[[], Awaitable[None]], limit_s: float) -> bool:
+        """Run what the composition added; whether it went well. What the operator must mend ends a first start."""
+        try:
+            async with asyncio.timeout(limit_s):
+                await hook()
+        except OperatorError as error:
+            if not self._all_were_healthy:
+                raise
+            _note(kept.log, str(error))
+        except Exception as error:  # foreign code: whatever it raises must not end the stack
+            _note(kept.log, f"a step around its start or end failed: {error!r}")
+            return False
+        return True
 
     async def _until_ill(self, kept: _Kept, child: Child) -> None:
         last_healthy = time.monotonic()

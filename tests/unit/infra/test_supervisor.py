@@ -149,6 +149,27 @@ async def test_what_never_starts_ends_the_stack_with_its_last_words(tmp_path: Pa
     assert all(row.pid is None for row in running.supervisor.rows())
 
 
+async def test_a_hook_that_fails_ends_nothing(tmp_path: Path) -> None:
+    async def on_death() -> None:
+        raise KeyError("no broker")
+
+    async with Running(tmp_path, child("a", on_death=on_death)) as running:
+        await running.supervisor.all_healthy()
+        os.kill(running.pid("a"), signal.SIGKILL)
+        await until(lambda: running.restarts("a") == 1)
+        await running.supervisor.all_healthy()
+    assert "no broker" in (tmp_path / "a.log").read_text()
+
+
+async def test_what_the_operator_must_mend_ends_a_first_start(tmp_path: Path) -> None:
+    async def command() -> Command:
+        raise LocalError("The plan changed: raise its version.")
+
+    running = Running(tmp_path, Component("a", "nowhere", command, _well, 1 << 30))
+    with pytest.raises(LocalError, match="raise its version"):
+        await running.task
+
+
 async def test_a_stop_reaches_helpers_and_the_deaf(tmp_path: Path) -> None:
     deaf = child("deaf", DEAF + "print('deaf', flush=True); time.sleep(600)", stop_limit_s=0.5)
     async with Running(tmp_path, child("mother", HELPER + "time.sleep(600)"), deaf) as running:
