@@ -1,0 +1,302 @@
+"""An attempt with every port in memory: what is told to the decider, in which order, whatever goes wrong."""
+
+import asyncio
+import hashlib
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image
+
+from infra.clock import SystemClock
+from infra.media.header import Format, read_header
+from infra.s3.memory import MemoryObjectStore
+from infra.s3.store import StoreUnavailable
+from infra.triton.engine import Engine, MemoryEngine, PermanentFailure, Tensors, TransientFailure
+from processors.dispatch.app import Slots
+from processors.dispatch.media import Decoded, InputUndecodable
+from processors.dispatch.pixels import Pixels
+from processors.dispatch.runner import Ports, Runner
+from processors.dispatch.sender import MemoryCommandSender
+from processors.dispatch.tiles import HALO
+from schemas.catalogue import parse_catalogue
+from schemas.commands import AttemptStarted, Failed, RecordOutcome, RenewLease, StoredObject, Succeeded
+from schemas.work import WorkItem, encode_work
+
+CATALOGUE = parse_catalogue((Path(__file__).parents[3] / "infra" / "catalogue.toml").read_bytes())
+
+
+class InlineMedia:
+    """Media without processes: PNG only."""
+
+    async def decode(self, content: bytes) -> Decoded:
+        if content == b"broken":
+            raise InputUndecodable("The picture is broken.")
+        return Decoded(Pixels.of(np.asarray(Image.open(io.BytesIO(content)))), "png")
+
+    async def encode(self, pixels: Pixels, format: Format) -> bytes:
+        target = io.BytesIO()
+        Image.fromarray(pixels.array).save(target, format)
+        return target.getvalue()
+
+
+def enlarge_plainly(inputs: Tensors) -> Tensors:
+    scale = int(inputs["SCALE"][0])
+    inner = inputs["PIXELS"][HALO:-HALO, HALO:-HALO]
+    return {"PIXELS": inner.repeat(scale, 0).repeat(scale, 1)}
+
+
+def card(inputs: Tensors) -> Tensors:
+    return {"PIXELS": np.full((1, 64, 64, 3), inputs["SEED"][0, 0], np.uint8)}
+
+
+class World:
+    """The ports of one runner and shorthands to look at them."""
+
+    def __init__(self) -> None:
+        self.store = MemoryObjectStore()
+        self.engine = MemoryEngine({"classical_upscale": enlarge_plainly, "sandbox_echo": card})
+        self.sender = MemoryCommandSender()
+        self.runner = self.runner_with(self.engine)
+
+    def runner_with(self, engine: Engine) -> Runner:
+        ports = Ports(self.store, engine, InlineMedia(), self.sender, SystemClock())
+        return Runner(ports, CATALOGUE, "dispatcher-0")
+
+    @property
+    def outcome(self) -> Succeeded | Failed:
+        (outcome,) = [sent.outcome for sent in self.sender.sent if isinstance(sent, RecordOutcome)]
+        return outcome
+
+    async def asset(self, content: bytes) -> StoredObject:
+        stored = await self.store.put("acct_a/asset_1", content, "image/png")
+        return StoredObject(stored.key, stored.size, stored.sha256, "png", 60, 40)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def picture() -> bytes:
+    noise = np.random.default_rng(5).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    target = io.BytesIO()
+    Image.fromarray(noise).save(target, "PNG")
+    return target.getvalue()
+
+
+def item(**changes: object) -> WorkItem:
+    now_ms = time.time_ns() // 1_000_000
+    made = WorkItem(
+        job="job_1",
+        account="acct_a",
+        product="darkroom",
+        attempt=1,
+        lane="standard",
+        model="sandbox/echo",
+        engine="sandbox_echo",
+        engine_version="1",
+        params={"seed": 9},
+        input=None,
+        sealed=None,
+        output_key="acct_a/job_1/1",
+        lease_until_ms=now_ms + 60_000,
+        lease_ms=15_000,
+        run_until_ms=now_ms + 180_000,
+        trace="00-" + "ab" * 16 + "-" + "cd" * 8 + "-01",
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def upscale(asset: StoredObject, **changes: object) -> WorkItem:
+    of_model = {"model": "classical/upscale", "engine": "classical_upscale", "params": {"scale": 2}, "input": asset}
+    return item(**{**of_model, **changes})
+
+
+async def test_a_card_is_started_stored_and_recorded(world: World) -> None:
+    await world.runner.run(item())
+    started, recorded = world.sender.sent
+    assert started == AttemptStarted("job_1", 1, "dispatcher-0")
+    assert isinstance(recorded, RecordOutcome)
+    assert isinstance(recorded.outcome, Succeeded)
+    result = recorded.outcome.result
+    content = await world.store.get("acct_a/job_1/1", result.sha256)
+    assert (result.format, result.width, result.height, result.bytes) == ("png", 64, 64, len(content))
+    assert (await world.store.head(result.key)).content_type == "image/png"
+
+
+async def test_a_picture_is_enlarged_tile_by_tile(world: World, picture: bytes) -> None:
+    await world.runner.run(upscale(await world.asset(picture), params={"scale": 4}))
+    assert isinstance(world.outcome, Succeeded)
+    content = await world.store.get("acct_a/job_1/1")
+    assert (read_header(content).width, read_header(content).height) == (240, 160)
+    wanted = np.asarray(Image.open(io.BytesIO(picture))).repeat(4, 0).repeat(4, 1)
+    assert (np.asarray(Image.open(io.BytesIO(content))) == wanted).all()
+
+
+async def test_a_stale_item_is_dropped_in_silence(world: World) -> None:
+    await world.runner.run(item(lease_until_ms=1))
+    assert world.sender.sent == []
+    assert world.engine.calls == []
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"broken", "input-undecodable"), (None, "input-missing"), (b"other", "input-corrupt")]
+)
+async def test_bad_inputs_have_names(world: World, content: bytes | None, reason: str) -> None:
+    asset = await world.asset(content or b"gone")
+    if content is None:
+        await world.store.delete(asset.key)
+    if content == b"other":
+        asset = msgspec.structs.replace(asset, sha256=hashlib.sha256(b"expected").hexdigest())
+    await world.runner.run(upscale(asset))
+    assert isinstance(world.outcome, Failed)
+    assert world.outcome.reason == reason
+    assert not await world.store.exists("acct_a/job_1/1")
+
+
+def failing(error: Exception) -> Callable[[Tensors], Tensors]:
+    def model(_: Tensors) -> Tensors:
+        raise error
+
+    return model
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [(PermanentFailure("no"), "permanent"), (TransientFailure("no"), "transient"), (ValueError("bug"), "transient")],
+)
+async def test_a_model_that_fails_ends_the_attempt_once(
+    world: World, error: Exception, cause: str, picture: bytes
+) -> None:
+    world.engine.models["sandbox_echo"] = world.engine.models["classical_upscale"] = failing(error)
+    await world.runner.run(item())
+    await world.runner.run(upscale(await world.asset(picture), job="job_2"))
+    outcomes = [sent.outcome for sent in world.sender.sent if isinstance(sent, RecordOutcome)]
+    assert [outcome.cause for outcome in outcomes if isinstance(outcome, Failed)] == [cause, cause]
+    assert len(world.engine.calls) <= 1 + 2
+
+
+async def test_an_answer_of_the_wrong_shape_is_transient(world: World, picture: bytes) -> None:
+    world.engine.models["classical_upscale"] = lambda _: {"PIXELS": np.zeros((1, 1, 3), np.uint8)}
+    await world.runner.run(upscale(await world.asset(picture)))
+    assert isinstance(world.outcome, Failed)
+    assert world.outcome.cause == "transient"
+
+
+async def test_an_engine_that_comes_back_soon_costs_nothing(world: World) -> None:
+    world.engine.available = False
+    run = asyncio.create_task(world.runner.run(item()))
+    await asyncio.sleep(0.1)
+    world.engine.available = True
+    await run
+    assert isinstance(world.outcome, Succeeded)
+
+
+async def test_an_engine_that_stays_away_is_no_attempt_of_the_job(world: World) -> None:
+    world.engine.available = False
+    await world.runner.run(item())
+    assert isinstance(world.outcome, Failed)
+    assert world.outcome.cause == "engine-unavailable"
+
+
+async def test_a_store_that_comes_back_soon_costs_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    put, failures = world.store.put, [StoreUnavailable("down"), StoreUnavailable("down")]
+
+    async def shaky(key: str, body: bytes, content_type: str) -> object:
+        if failures:
+            raise failures.pop()
+        return await put(key, body, content_type)
+
+    monkeypatch.setattr(world.store, "put", shaky)
+    await world.runner.run(item())
+    assert isinstance(world.outcome, Succeeded)
+
+
+async def test_stored_bytes_are_reported_and_never_replaced(world: World, picture: bytes) -> None:
+    before = await world.store.put("acct_a/job_1/1", picture, "image/png")
+    await world.runner.run(item())
+    assert isinstance(world.outcome, Succeeded)
+    assert world.outcome.result == StoredObject(before.key, before.size, before.sha256, "png", 60, 40)
+    assert await world.store.get("acct_a/job_1/1") == picture
+
+
+class SlowEngine:
+    """Answers after a while, and counts who is inside."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.inside, self.most = seconds, 0, 0
+
+    async def infer(self, model: str, version: str, inputs: Tensors, timeout_s: float) -> Tensors:
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        try:
+            await asyncio.sleep(self.seconds)
+        finally:
+            self.inside -= 1
+        return card(inputs)
+
+    async def ready(self) -> bool:
+        return True
+
+
+async def test_long_work_renews_its_lease_until_its_outcome(world: World) -> None:
+    await world.runner_with(SlowEngine(0.5)).run(item(lease_ms=300))
+    kinds = [type(sent) for sent in world.sender.sent]
+    assert kinds[0] is AttemptStarted
+    assert kinds[-1] is RecordOutcome
+    assert kinds.count(RenewLease) in (3, 4, 5)
+    await asyncio.sleep(0.2)
+    assert type(world.sender.sent[-1]) is RecordOutcome
+
+
+async def test_nothing_runs_past_its_deadline(world: World) -> None:
+    soon_ms = time.time_ns() // 1_000_000 + 200
+    await world.runner_with(SlowEngine(30)).run(item(run_until_ms=soon_ms))
+    assert isinstance(world.outcome, Failed)
+    assert world.outcome.reason == "run-deadline"
+
+
+async def test_an_item_delivered_twice_runs_once_at_a_time(world: World) -> None:
+    engine = SlowEngine(0.05)
+    runner = world.runner_with(engine)
+    await asyncio.gather(*(runner.run(item()) for _ in range(5)))
+    assert engine.most == 1
+    assert isinstance(world.outcome, Succeeded)
+
+
+async def test_lost_commands_stop_nobody(world: World) -> None:
+    world.sender.dropped = {AttemptStarted}
+    await world.runner.run(item())
+    assert isinstance(world.outcome, Succeeded)
+
+
+@pytest.fixture
+def records() -> list[bytes]:
+    return [encode_work(item(job=f"job_{number}", output_key=f"acct_a/job_{number}/1")) for number in range(6)]
+
+
+async def test_slots_bound_what_runs_at_once(world: World, records: list[bytes]) -> None:
+    engine = SlowEngine(0.02)
+    slots = Slots(world.runner_with(engine), 2)
+    for value in [b"{}", b"\xff", *records]:
+        await slots.take(value)
+    await slots.take(None)
+    await slots.drain(5)
+    assert engine.most == 2
+    assert len([sent for sent in world.sender.sent if isinstance(sent, RecordOutcome)]) == 6
+
+
+async def test_a_stop_gives_unfinished_attempts_back_free_of_charge(world: World, records: list[bytes]) -> None:
+    slots = Slots(world.runner_with(SlowEngine(30)), 8)
+    for value in records:
+        await slots.take(value)
+    await slots.drain(0.05)
+    outcomes = [sent.outcome for sent in world.sender.sent if isinstance(sent, RecordOutcome)]
+    assert len(outcomes) == 6
+    assert {outcome.reason for outcome in outcomes if isinstance(outcome, Failed)} == {"dispatcher-stopped"}
