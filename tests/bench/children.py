@@ -85,6 +85,7 @@ class Children:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._running: list[BenchChild] = []
+        self.gateway_port = free_port()
 
     def bare(self, module: str, *arguments: str) -> BenchChild:
         """``python -m tests.bench.<module> …`` with uvloop as the workers have it."""
@@ -96,15 +97,17 @@ class Children:
         assert stack is not None
         role, index = name.rsplit("-", 1)
         environment = inherited(worker_environment(self._layout, stack, name))
+        environment["DARKROOM_GATEWAY__PORT"] = str(self.gateway_port)
         child = self._start(name, ("-m", "infra.cli.main", "serve", role, "--index", index), environment)
-        port = stack.port if role == "gateway" else stack.ports[name]
+        port = self.gateway_port if role == "gateway" else stack.ports[name]
         child.wait_for(lambda: answers(port))
         return child
 
-    def stop(self) -> None:
-        for child in reversed(self._running):
+    def stop(self, *children: BenchChild) -> None:
+        """Stop these; without a name all."""
+        for child in children or reversed(self._running):
             child.stop()
-        self._running.clear()
+        self._running = [child for child in self._running if child not in children] if children else []
 
     def _start(self, name: str, arguments: tuple[str, ...], environment: Mapping[str, str]) -> BenchChild:
         child = BenchChild(name, arguments, self._layout.logs / f"{name}.bench.log", environment)

@@ -24,8 +24,10 @@ async def make_topics(settings: Settings, partitions: Mapping[str, int]) -> None
         await admin.close()
 
 
-async def append_records(settings: Settings, topic: str, values: Mapping[int, Sequence[bytes]]) -> None:
-    """Append the values of each partition in order; on return all are acknowledged."""
+async def append_records(
+    settings: Settings, topic: str, values: Mapping[int, Sequence[bytes]]
+) -> Mapping[int, int]:
+    """Append the values of each partition in order; the offset of the last one of each, all acknowledged."""
     producer = AIOKafkaProducer(
         acks="all", linger_ms=5, max_batch_size=1 << 20, max_request_size=8 << 20, **connection_arguments(settings.kafka)
     )
@@ -36,7 +38,7 @@ async def append_records(settings: Settings, topic: str, values: Mapping[int, Se
             for partition, partition_values in values.items()
             for value in partition_values
         ]
-        for future in sent:
-            await future
+        stored = [await future for future in sent]
+        return {record.partition: record.offset for record in stored}
     finally:
         await producer.stop()

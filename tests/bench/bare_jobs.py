@@ -1,0 +1,125 @@
+"""The bare component for jobs: S3 get, decode, Triton, encode, S3 put in one loop, with the libraries alone.
+
+One event loop, codecs in as many threads as a dispatcher has media processes, at a dispatcher's concurrency. Nothing is
+queued, decided, charged, hashed or told to anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import aioboto3
+import numpy as np
+from aioboto3.session import AioConfig
+from numpy.typing import NDArray
+from PIL import Image
+from tritonclient.grpc.aio import InferenceServerClient, InferInput
+
+from infra.settings import Settings
+from processors.dispatch.app import IN_FLIGHT_MAX, MEDIA_PROCESSES
+from processors.dispatch.tiles import HALO
+from tests.bench.measure import Figure
+
+SCALE = 2
+WARM_S = 0.5
+
+
+class BareLoop:
+    """The clients, open for one round."""
+
+    def __init__(self, s3: Any, triton: InferenceServerClient, bucket: str, round_number: int) -> None:
+        self._s3, self._triton, self._bucket = s3, triton, bucket
+        self._threads = ThreadPoolExecutor(MEDIA_PROCESSES)
+        self._prefix = f"bench/{round_number}"
+        self._number = 0
+
+    async def echo(self) -> None:
+        """One test card."""
+        seed = InferInput("SEED", (1, 1), "INT32")
+        seed.set_data_from_numpy(np.array([[self._number % 256]], np.int32))
+        answer = await self._triton.infer("sandbox_echo", [seed])
+        await self._store(answer.as_numpy("PIXELS")[0], "PNG")
+
+    async def upscale(self) -> None:
+        """One picture of one tile, enlarged."""
+        found = await self._s3.get_object(Bucket=self._bucket, Key="bench/input")
+        async with found["Body"] as body:
+            content = await body.read()
+        loop = asyncio.get_running_loop()
+        tile = await loop.run_in_executor(self._threads, _decoded, content)
+        pixels = InferInput("PIXELS", tile.shape, "UINT8")
+        pixels.set_data_from_numpy(tile)
+        scale = InferInput("SCALE", (1,), "INT32")
+        scale.set_data_from_numpy(np.array([SCALE], np.int32))
+        answer = await self._triton.infer("classical_upscale", [pixels, scale])
+        await self._store(answer.as_numpy("PIXELS"), "JPEG")
+
+    async def put_input(self, content: bytes) -> None:
+        """What `upscale` works on."""
+        await self._s3.put_object(Bucket=self._bucket, Key="bench/input", Body=content)
+
+    async def _store(self, picture: NDArray[np.uint8], form: str) -> None:
+        encoded = await asyncio.get_running_loop().run_in_executor(self._threads, _encoded, picture, form)
+        self._number += 1
+        key = f"{self._prefix}/{form}/{self._number}"
+        await self._s3.put_object(Bucket=self._bucket, Key=key, Body=encoded, ContentType=f"image/{form.lower()}")
+
+
+async def run_bare(settings: Settings, kind: str, content: bytes, round_number: int, run_s: float) -> Figure:
+    """One round at a dispatcher's concurrency: jobs a second, and CPU of this process a job."""
+    access = settings.s3
+    s3 = aioboto3.Session().client(
+        "s3",
+        endpoint_url=access.endpoint_url,
+        region_name=access.region,
+        aws_access_key_id=access.access_key,
+        aws_secret_access_key=access.secret_key.get_secret_value(),
+        config=AioConfig(
+            max_pool_connections=64,
+            s3={"addressing_style": "path"},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
+    async with s3 as opened, InferenceServerClient(settings.triton_urls[0]) as triton:
+        loop = BareLoop(opened, triton, access.bucket, round_number)
+        await loop.put_input(content)
+        return await _measured(loop.echo if kind == "echo" else loop.upscale, run_s)
+
+
+async def _measured(job: Callable[[], Awaitable[None]], run_s: float) -> Figure:
+    begin = time.perf_counter() + WARM_S
+    end = begin + run_s
+    done = 0
+    cpu = 0.0
+
+    async def work() -> None:
+        nonlocal done, cpu
+        while (now := time.perf_counter()) < end:
+            if now >= begin and not cpu:
+                cpu = time.process_time()
+            await job()
+            done += begin <= time.perf_counter() < end
+
+    await asyncio.gather(*(work() for _ in range(IN_FLIGHT_MAX)))
+    return Figure(done / run_s, 1e6 * (time.process_time() - cpu) / max(1, done))
+
+
+def _decoded(content: bytes) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(content)) as picture:
+        return np.pad(np.asarray(picture.convert("RGB")), ((HALO, HALO), (HALO, HALO), (0, 0)), mode="edge")
+
+
+def _encoded(picture: NDArray[np.uint8], form: str) -> bytes:
+    buffer = io.BytesIO()
+    image = Image.fromarray(picture)
+    if form == "JPEG":
+        image.save(buffer, form, quality=92, subsampling=0)
+    else:
+        image.save(buffer, form, compress_level=1)
+    return buffer.getvalue()

@@ -1,0 +1,59 @@
+"""What clients of the native API send in the bench: many accounts, each with a token of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import httpx
+import msgspec
+
+from infra.http.tokens import KeyFolder, sign_token
+from infra.settings import Settings
+from tests.bench.load import Load, Result, Shape, run_load
+from tests.bench.measure import check
+
+TOKEN_TTL_S = 3600
+
+
+def tokens(settings: Settings, count: int) -> list[str]:
+    """Bearer tokens of as many accounts."""
+    keys = KeyFolder(settings.secrets_dir / "jwt")
+    now_s = int(time.time())
+    return [
+        sign_token(keys, settings.deployment, "darkroom", f"bench-{number}", now_s=now_s, ttl_s=TOKEN_TTL_S)
+        for number in range(count)
+    ]
+
+
+def submit(token: str, body: object, prefer: str | None = None) -> Shape:
+    """``POST /v1/jobs``."""
+    headers = [f"Authorization: Bearer {token}", "Content-Type: application/json"]
+    if prefer is not None:
+        headers.append(f"Prefer: {prefer}")
+    return Shape("POST", "/v1/jobs", tuple(headers), msgspec.json.encode(body).decode())
+
+
+def upload(port: int, token: str, content: bytes) -> str:
+    """Upload a JPEG; the id of its asset."""
+    answer = httpx.post(
+        f"http://127.0.0.1:{port}/v1/assets",
+        headers={"Authorization": f"Bearer {token}"},
+        files={"file": ("input.jpg", content, "image/jpeg")},
+        timeout=30,
+    )
+    check(answer.status_code == 201, f"an upload was answered with {answer.status_code}: {answer.text[:300]}")
+    return str(answer.json()["id"])
+
+
+def measured(load: Load, status: int) -> Result:
+    """Run the load; every answer must have the status."""
+    result = run_load(load)
+    check(result.requests > 0, f"{load.key}: no answer at all")
+    check(result.only(status), f"{load.key}: answers were {result.statuses}, not all {status}: {result.first_other}")
+    return result
+
+
+def shapes(of: Sequence[str], body: object, prefer: str | None = None) -> tuple[Shape, ...]:
+    """The same submit for each token."""
+    return tuple(submit(token, body, prefer) for token in of)
