@@ -75,6 +75,8 @@ class TransactionalLog(Protocol):
     async def commit(self, records: Sequence[Outgoing]) -> Mapping[tuple[str, int], int]:
         """Append all or nothing; the answer is the offset of each partition's first record.
 
+        On return the transaction is committed for good; its markers follow within milliseconds, so a reader of
+        committed records (and the LSO) may see it a little later. After `initialise` of a successor it is seen.
         Raises `TransactionError` when refused or unknown. ``records`` must not be empty.
         """
         ...

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from infra.kafka.client import connection_arguments
+from infra.kafka.client import connection_arguments, start_client
+from infra.kafka.reader import KafkaLogReader, end_offsets
 from infra.settings import Settings
 
 APPEND_TIME: Mapping[str, str] = {"message.timestamp.type": "LogAppendTime"}
@@ -20,7 +21,7 @@ def fresh(prefix: str) -> str:
 
 
 async def make_topics(settings: Settings, topics: Mapping[str, tuple[int, Mapping[str, str]]]) -> None:
-    """Create topics (name: partitions and configs); on return every partition has a leader."""
+    """Create topics (name: partitions and configs); on return every partition's leader serves it."""
     admin = AIOKafkaAdminClient(**connection_arguments(settings.kafka))
     await admin.start()
     try:
@@ -31,6 +32,12 @@ async def make_topics(settings: Settings, topics: Mapping[str, tuple[int, Mappin
             await asyncio.sleep(0.02)
     finally:
         await admin.close()
+    client = await start_client(settings.kafka)
+    try:
+        places = [(name, number) for name, (count, _) in topics.items() for number in range(count)]
+        await end_offsets(KafkaLogReader(client), places)
+    finally:
+        await client.close()
 
 
 async def _all_led(admin: AIOKafkaAdminClient, names: set[str]) -> bool:

@@ -31,7 +31,16 @@ class World:
     async def values(self, topic: str, partition: int = 0, *, committed: bool = True) -> list[bytes | None]:
         return [record.value for record in await self.records(topic, partition, committed=committed)]
 
+    async def settled(self, topic: str, partition: int = 0) -> None:
+        """Wait for the markers of acknowledged transactions: the broker writes them after its answer."""
+        async with asyncio.timeout(5):
+            while await self.reader.end_offset(topic, partition) < await self.reader.end_offset(
+                topic, partition, committed=False
+            ):
+                await asyncio.sleep(0.005)
+
     async def records(self, topic: str, partition: int = 0, *, committed: bool = True) -> list[Record]:
+        await self.settled(topic, partition)
         batches = [batch async for batch in self.reader.read(topic, partition, 0, committed=committed)]
         return [record for batch in batches for record in batch]
 
@@ -94,6 +103,7 @@ async def test_transactions_follow_each_other_with_a_marker_between(world: World
 async def test_the_end_stands_behind_the_last_marker_and_reading_to_it_ends(world: World) -> None:
     producer = await started(world.producer("a"))
     await producer.commit([Outgoing(world.first, 0, b"k", b"v")])
+    await world.settled(world.first)
     assert await world.reader.end_offset(world.first, 0) == 2
     assert await world.values(world.first) == [b"v"]
     assert [batch async for batch in world.reader.read(world.first, 0, 1, 2)] == []
@@ -107,6 +117,7 @@ async def test_an_empty_partition_reads_as_nothing(world: World) -> None:
 async def test_a_range_is_cut_at_both_ends(world: World) -> None:
     producer = await started(world.producer("a"))
     await producer.commit([Outgoing(world.first, 0, b"k", b"%d" % n) for n in range(10)])
+    await world.settled(world.first)
     batches = [batch async for batch in world.reader.read(world.first, 0, 3, 6)]
     assert [record.offset for batch in batches for record in batch] == [3, 4, 5]
 
@@ -114,6 +125,7 @@ async def test_a_range_is_cut_at_both_ends(world: World) -> None:
 async def test_reading_beyond_the_end_raises_instead_of_ending_quietly(world: World) -> None:
     producer = await started(world.producer("a"))
     await producer.commit([Outgoing(world.first, 0, b"k", b"v")])
+    await world.settled(world.first)
     with pytest.raises(ReadFault):
         [batch async for batch in world.reader.read(world.first, 0, 0, 50)]
 
