@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import docker
 from docker.errors import DockerException
+from pydantic import SecretStr
 from testcontainers.core.container import DockerContainer
-from testcontainers.kafka import KafkaContainer
-from testcontainers.minio import MinioContainer
-from testcontainers.postgres import PostgresContainer
+from testcontainers.community.kafka import KafkaContainer
+from testcontainers.community.postgres import PostgresContainer
 
-from infra.local.component import http_ok
+from infra.local.component import http_answers, http_ok
 from infra.local.layout import Layout, make_secrets
 from infra.local.triton import REPOSITORY
 from infra.settings import KafkaSettings, S3Settings, Settings
 
 _TRITON_IMAGE = "nvcr.io/nvidia/tritonserver:24.10-py3"
-_TRITON_READY_LIMIT_S = 120
+_S3_IMAGE = "andrewgaul/s3proxy:s3proxy-2.7.0"
+_READY_LIMIT_S = 120
 
 
 def docker_answers() -> bool:
@@ -70,15 +72,16 @@ class ContainerServers:
         asyncio.run(ensure_topics(self.settings))
 
     def _start_s3(self) -> None:
-        container = MinioContainer()
+        access_key, secret_key = self._layout.secret("s3-access-key"), self._layout.secret("s3-secret-key")
+        container = DockerContainer(_S3_IMAGE).with_exposed_ports(80)
+        container.with_env("S3PROXY_AUTHORIZATION", "aws-v2-or-v4")
+        container.with_env("S3PROXY_IDENTITY", access_key).with_env("S3PROXY_CREDENTIAL", secret_key)
         self._containers["s3"] = container.start()
-        found = container.get_config()
-        container.get_client().make_bucket("darkroom")
-        self._values["s3"] = S3Settings(
-            endpoint_url=f"http://{found['endpoint']}",
-            access_key=found["access_key"],
-            secret_key=found["secret_key"],
-        )
+        host, port = container.get_container_host_ip(), int(container.get_exposed_port(80))
+        asyncio.run(_until(lambda: http_answers(host, port)))
+        made = S3Settings(endpoint_url=f"http://{host}:{port}", access_key=access_key, secret_key=SecretStr(secret_key))
+        asyncio.run(_make_bucket(made))
+        self._values["s3"] = made
 
     def _start_postgres(self) -> None:
         container = PostgresContainer("postgres:18", username="darkroom", dbname="darkroom", driver=None)
@@ -91,11 +94,26 @@ class ContainerServers:
         container.with_command("tritonserver --model-repository=/models")
         self._containers["triton"] = container.start()
         host = container.get_container_host_ip()
-        asyncio.run(_until_ready(host, int(container.get_exposed_port(8000))))
+        port = int(container.get_exposed_port(8000))
+        asyncio.run(_until(lambda: http_ok(host, port, "/v2/health/ready")))
         self._values["triton_urls"] = (f"{host}:{container.get_exposed_port(8001)}",)
 
 
-async def _until_ready(host: str, port: int) -> None:
-    async with asyncio.timeout(_TRITON_READY_LIMIT_S):
-        while not await http_ok(host, port, "/v2/health/ready"):
+async def _until(ready: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(_READY_LIMIT_S):
+        while not await ready():
             await asyncio.sleep(0.5)
+
+
+async def _make_bucket(settings: S3Settings) -> None:
+    import aioboto3
+
+    client = aioboto3.Session().client(
+        "s3",
+        endpoint_url=settings.endpoint_url,
+        region_name=settings.region,
+        aws_access_key_id=settings.access_key,
+        aws_secret_access_key=settings.secret_key.get_secret_value(),
+    )
+    async with client as opened:
+        await opened.create_bucket(Bucket=settings.bucket)
