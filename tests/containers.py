@@ -9,9 +9,9 @@ from pathlib import Path
 import docker
 from docker.errors import DockerException
 from pydantic import SecretStr
-from testcontainers.core.container import DockerContainer
 from testcontainers.community.kafka import KafkaContainer
 from testcontainers.community.postgres import PostgresContainer
+from testcontainers.core.container import DockerContainer
 
 from infra.local.component import http_answers, http_ok
 from infra.local.layout import Layout, make_secrets
