@@ -35,15 +35,19 @@ class Books:
     captured: int = 0
     reserved: int = 0
     open: dict[str, int] = field(default_factory=dict)
-    live: set[str] = field(default_factory=set)
+    live: dict[str, str] = field(default_factory=dict)  # lane of each job
     ended: set[str] = field(default_factory=set)
     captured_jobs: set[str] = field(default_factory=set)
-    slots: dict[str, int] = field(default_factory=dict)
-    slots_max: int = 0
+    slots: dict[str, str] = field(default_factory=dict)  # lane of each job whose attempt holds a slot
+    slots_max: dict[str, int] = field(default_factory=dict)
 
     @property
     def available(self) -> int:
         return self.granted + self.regenerated - self.captured - self.reserved
+
+    def running(self, lane: str) -> int:
+        """Slots taken in the lane."""
+        return sum(held == lane for held in self.slots.values())
 
 
 class PartitionAudit:
@@ -107,11 +111,11 @@ class PartitionAudit:
             case ev.CreditsRegenerated(amount=amount, balance=balance):
                 books.regenerated += amount
                 self._check_balance(books, event, balance)
-            case ev.JobAccepted(job=job, in_flight_jobs_max=limit):
+            case ev.JobAccepted(job=job, lane=lane, in_flight_jobs_max=limit):
                 if job in books.live or job in books.ended:
                     self._violated("a-job-is-accepted-once", event, job)
-                books.live.add(job)
-                books.slots_max = max(limit, len(books.slots))
+                books.live[job] = lane
+                books.slots_max[lane] = max(limit, books.running(lane))
             case ev.CreditsReserved(job=job, units=units, balance=balance):
                 if job in books.open:
                     self._violated("a-reservation-is-made-once", event, job)
@@ -143,12 +147,13 @@ class PartitionAudit:
 
     def _follow_job(self, books: Books, event: ev.Event) -> None:
         match event.data:
-            case ev.AttemptReleased(job=job, attempt=attempt):
+            case ev.AttemptReleased(job=job):
                 if job not in books.live or job in books.slots:
                     self._violated("one-attempt-at-a-time", event, job)
-                books.slots[job] = attempt
-                if len(books.slots) > books.slots_max:
-                    self._violated("running-attempts-within-limit", event, f"{len(books.slots)} of {books.slots_max}")
+                lane = books.slots[job] = books.live.get(job, "")
+                running, limit = books.running(lane), books.slots_max.get(lane, 0)
+                if running > limit:
+                    self._violated("running-attempts-within-limit", event, f"{running} of {limit} in {lane}")
             case ev.AttemptEnded(job=job):
                 books.slots.pop(job, None)
             case ev.JobSucceeded(job=job) | ev.JobFailed(job=job):
@@ -162,7 +167,7 @@ class PartitionAudit:
     def _end(self, books: Books, event: ev.Event, job: str) -> None:
         if job not in books.live:
             self._violated("at-most-one-terminal-state", event, job)
-        books.live.discard(job)
+        books.live.pop(job, None)
         books.ended.add(job)
 
     def _violated(self, law: str, event: ev.Event, detail: str) -> None:
