@@ -1,0 +1,203 @@
+"""Random scripts of commands over several accounts of one partition, as Hypothesis makes and shrinks them.
+
+A script is a list of steps; each names an account and small numbers that are resolved against what exists when the step
+is played: so every script is playable, and what shrinks is the script.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+from hypothesis import strategies as st
+
+from infra.kafka.ports import Outgoing, Record
+from processors.batch import Batch
+from processors.effects import Addressing
+from processors.overlay import Record as StateRecord
+from processors.store import Store
+from schemas import commands as cmd
+from schemas import events as ev
+from schemas import topics
+from schemas.codec import pack_items
+from schemas.plans import AccountTerms, CostRule, ModelTerms, Plan, RegenerationTerms, WindowTerms
+from schemas.replies import JobEndedAnswer, decode_replies
+from schemas.work import WorkItem, decode_work
+from tests.laws import check_log, check_state, decoded
+
+T0 = 1_800_000_000_000
+STREAM = "partition-0"
+ACCOUNTS = ("acct_anna", "acct_ben", "acct_cara", "acct_dan")
+RESULT = cmd.StoredObject("acct/job/1", 10, "ab" * 32, "png", 4, 4)
+ADDRESSING = Addressing("test", 1)
+SECOND, HOUR, DAY = 1_000, 3_600_000, 86_400_000
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One command: its kind, whose it is, a number to choose by, and how many ms pass before it."""
+
+    kind: str
+    account: int
+    number: int
+    pause_ms: int
+
+
+KINDS = (
+    *("submit",) * 6,
+    "resubmit",
+    *("started",) * 3,
+    "renew",
+    *("succeed",) * 3,
+    "fail",
+    "stumble",
+    "away",
+    "cancel",
+    "grant",
+    "asset",
+    "open",
+    "plan",
+    *("tick",) * 3,
+    "garbage",
+)
+PAUSES = (0, 0, 0, 1, SECOND, 5 * SECOND, 20 * SECOND, 61 * SECOND, 200 * SECOND, HOUR, DAY)
+
+steps = st.builds(
+    Step, st.sampled_from(KINDS), st.integers(0, len(ACCOUNTS) - 1), st.integers(0, 11), st.sampled_from(PAUSES)
+)
+scripts = st.lists(steps, min_size=5, max_size=120)
+
+
+def plan_of(version: int) -> Plan:
+    """Tight terms, so that every limit is met; they change with the version."""
+    metered = AccountTerms(
+        opening_credits=6,
+        windows=(WindowTerms("day", 9), WindowTerms("month", 40)),
+        regeneration=RegenerationTerms(1, HOUR, 6),
+        in_flight_jobs_max=1 + version % 3,
+        queued_jobs_max=6,
+        queue_ttl_ms=10 * 60 * SECOND,
+    )
+    models = {
+        name: ModelTerms(engine=name, engine_version="1", lane=lane, cost=CostRule(cost), takes_input=False)
+        for name, lane, cost in (("a", "standard", 1), ("b", "standard", 3), ("c", "video", 2))
+    }
+    lanes = {"standard": 2 + version % 2, "video": 1}
+    return Plan(version=version, products={"p": {"default": metered}}, models=models, lane_released_jobs_max=lanes)
+
+
+class Player:
+    """Plays a script through `Batch`, as an owner does, and keeps everything that came out."""
+
+    def __init__(self) -> None:
+        self.store = Store(0)
+        self.progress = self.store.progress()
+        self.now_ms = T0
+        self.offset = 0
+        self.outgoing: list[Outgoing] = []
+        self.events: list[ev.Event] = []
+        self.work: list[WorkItem] = []
+        self.ended_answers: list[JobEndedAnswer] = []
+        self.plan_version = 1
+        self.jobs = 0
+        self.check_each = True
+        self.decide([self._envelope(cmd.PublishPlan(plan_of(1)), STREAM)])
+
+    def decide(self, items: Sequence[cmd.Envelope | bytes]) -> list[ev.Event]:
+        """One record of commands as one transaction; its events."""
+        value = pack_items([item if isinstance(item, bytes) else cmd.encode_command(item) for item in items])
+        batch = Batch(self.store, self.progress, 0, ADDRESSING)
+        batch.add(Record(self.offset, self.now_ms, None, value))
+        records = batch.records()
+        self.progress = msgspec.structs.replace(batch.progress, stopped=False, troubles=())
+        self.offset += 1
+        events = [ev.decode_event(r.value or b"") for r in records if r.topic == topics.EVENTS]
+        self.events += events
+        self.outgoing += records
+        for record in records:
+            if record.topic.startswith("dispatch."):
+                self.work.append(decode_work(record.value or b""))
+            elif record.topic == topics.REPLIES:
+                answers = [reply.answer for reply in decode_replies(record.value or b"")]
+                self.ended_answers += [answer for answer in answers if isinstance(answer, JobEndedAnswer)]
+        if self.check_each:
+            check_state(self.state())
+        return events
+
+    def play(self, script: Sequence[Step]) -> "Player":
+        """Each step in a record of its own."""
+        for step in script:
+            self.now_ms += step.pause_ms
+            self.decide([self.command(step)])
+        check_log(self.events)
+        return self
+
+    def quiet(self) -> "Player":
+        """Let time pass until nothing is due any more: no dispatcher ever answers again."""
+        for _ in range(10_000):
+            due_ms = self.store.next_due_ms()
+            if due_ms is None:
+                break
+            self.now_ms = max(self.now_ms, due_ms)
+            self.decide([self._envelope(cmd.Tick(), STREAM)])
+        assert self.store.next_due_ms() is None, "the log never goes quiet"
+        check_log(self.events, quiet=True)
+        return self
+
+    def state(self) -> dict[str, StateRecord]:
+        """Every record but the reserved ones."""
+        return decoded(self.store.values())
+
+    def command(self, step: Step) -> cmd.Envelope | bytes:
+        """The step as a command against what exists now."""
+        account = ACCOUNTS[step.account]
+        item = self.work[-1 - step.number % len(self.work)] if self.work else None
+        job, attempt = (item.job, item.attempt) if item else ("job_none", 1)
+        owner = item.account if item else account
+        match step.kind:
+            case "submit":
+                self.jobs += 1
+                submit = cmd.SubmitJob(f"job_{self.jobs}", "abc"[step.number % 3], {})
+                return self._envelope(submit, account, key=str(step.number), reply=f"r{self.jobs}")
+            case "resubmit":
+                self.jobs += 1
+                submit = cmd.SubmitJob(f"job_{self.jobs}", "a", {}, client_waits_until_ms=self.now_ms + 30 * SECOND)
+                return self._envelope(submit, account)
+            case "started":
+                return self._envelope(cmd.AttemptStarted(job, attempt, "d"), owner)
+            case "renew":
+                return self._envelope(cmd.RenewLease(job, attempt), owner)
+            case "succeed":
+                return self._envelope(cmd.RecordOutcome(job, attempt, cmd.Succeeded(RESULT, 5)), owner)
+            case "fail" | "stumble" | "away":
+                cause = {"fail": "permanent", "stumble": "transient", "away": "engine-unavailable"}[step.kind]
+                return self._envelope(cmd.RecordOutcome(job, attempt, _failed(cause)), owner)
+            case "cancel":
+                return self._envelope(cmd.CancelJob(f"job_{1 + step.number % max(1, self.jobs)}"), account, reply="c")
+            case "grant":
+                return self._envelope(cmd.GrantCredits(step.number - 5, "gift"), account, key=f"g{step.number}")
+            case "asset":
+                return self._envelope(cmd.RegisterAsset(f"asset_{self.offset}", RESULT), account)
+            case "open":
+                return self._envelope(cmd.OpenAccount(), account)
+            case "plan":
+                self.plan_version += step.number % 2
+                return self._envelope(cmd.PublishPlan(plan_of(self.plan_version)), STREAM)
+            case "tick":
+                return self._envelope(cmd.Tick(), STREAM)
+            case _:
+                return b"?" * step.number
+
+    def _envelope(
+        self, command: cmd.AnyCommand, account: str, key: str | None = None, reply: str | None = None
+    ) -> cmd.Envelope:
+        return cmd.Envelope(
+            id=f"cmd_{self.offset}",
+            account=account,
+            product="p",
+            command=command,
+            sent_ms=self.now_ms,
+            reply=cmd.ReplyAddress("gw_1", reply) if reply else None,
+            idempotency=cmd.IdempotencyKey(key, key) if key else None,
+        )
+
+
+def _failed(cause: str) -> cmd.Failed:
+    return msgspec.convert({"kind": "failed", "cause": cause, "reason": cause, "detail": "It broke."}, cmd.Failed)
