@@ -20,7 +20,7 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 
 def checked_key(key: str) -> str:
     """The client's key; raises Problem 400 unless it is 1 to 255 printable ASCII characters."""
-    if len(key) > KEY_CHARS_MAX or not key.isascii() or not key.isprintable():
+    if not 1 <= len(key) <= KEY_CHARS_MAX or not key.isascii() or not key.isprintable():
         raise bad_field("Idempotency-Key", f"This must be 1 to {KEY_CHARS_MAX} printable ASCII characters.")
     return key
 

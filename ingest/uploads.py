@@ -16,7 +16,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
-from infra.http.problems import Problem, bad_field
+from infra.http.problems import FieldError, Problem, bad_field, bad_fields
 from infra.http.requests import body_chunks
 from infra.media.header import CONTENT_TYPES, SNIFF_BYTES, Format, HeaderUnreadable, ImageHeader, read_header, sniff
 from infra.s3.store import ObjectStore, ObjectTooLarge, StoreUnavailable
@@ -150,7 +150,8 @@ class _FileParts:
         _, options = parse_options_header(self._disposition)
         name = options.get(b"name", b"").decode("utf-8", "replace")
         if name != _FIELD:
-            raise bad_field(name or "body", "The body holds one field, `file`, and nothing else.")
+            strange = FieldError(name or "body", "There is no such field.")
+            raise bad_fields([FieldError(_FIELD, "Send one picture in this field and nothing else."), strange])
         self._files += 1
         if self._files > 1:
             raise bad_field(_FIELD, "Send one picture at a time.")
@@ -175,6 +176,8 @@ def _format(first_bytes: bytes) -> Format:
 
 
 def _checked(content: bytes) -> ImageHeader:
+    if not content:
+        raise bad_field(_FIELD, "The file is empty.")
     _format(content[:SNIFF_BYTES])
     try:
         header = read_header(content)

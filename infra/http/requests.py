@@ -136,9 +136,9 @@ def validated(model: type[M], values: dict[str, Any]) -> M:
 
 
 def header_once(request: Request, name: str) -> str | None:
-    """The value of a header, None where it is missing or empty. Raises Problem 400 where it comes twice."""
+    """The value of a header, None where it is missing. Raises Problem 400 where it comes twice."""
     wanted = name.encode()
     found: list[bytes] = [value for key, value in request.scope["headers"] if key == wanted]
     if len(found) > 1:
         raise bad_field(name, "Give this header once.")
-    return (found[0].decode("latin-1").strip() or None) if found else None
+    return found[0].decode("latin-1").strip() if found else None

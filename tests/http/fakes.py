@@ -1,0 +1,164 @@
+"""The writing side over ports in memory, with a decider that answers from a script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from prometheus_client import CollectorRegistry
+
+from infra.clock import ManualClock
+from infra.http.application import build_application
+from infra.http.auth import BearerGate
+from infra.http.last_positions import LastPositions
+from infra.http.limits import Limiter, LimitSettings
+from infra.http.tokens import KeyFolder, TokenVerifier, sign_token
+from infra.ids import SeededIds
+from infra.kafka.ports import Appended
+from infra.s3.memory import MemoryObjectStore
+from infra.sealing.cipher import new_secret
+from infra.sealing.keys import MemoryKeyStore, StoredKeyRing
+from ingest import routes
+from ingest.intake import Intake
+from ingest.ports import IngestPorts, MemoryReadSide
+from ingest.replies import Waiters
+from schemas.catalogue import parse_catalogue
+from schemas.commands import Envelope, GrantCredits, RegisterAsset, SubmitJob, decode_command
+from schemas.identifiers import account_id
+from schemas.replies import AnyAnswer, AssetAccepted, BalanceChanged, JobCancelAccepted, JobDecided, Reply
+
+DEPLOYMENT = "test"
+IDENTIFIER_KEY = b"i" * 32
+NOW_MS = 1_800_000_000_000
+CATALOGUE = parse_catalogue((Path(__file__).parents[2] / "infra" / "catalogue.toml").read_bytes())
+Script = Callable[[Envelope], Sequence[AnyAnswer]]
+
+
+def accepts(envelope: Envelope) -> Sequence[AnyAnswer]:
+    """The answers of a decider that accepts everything."""
+    match envelope.command:
+        case SubmitJob() as command:
+            return [JobDecided(command.job, "accepted", 1, 99)]
+        case RegisterAsset() as command:
+            return [AssetAccepted(command.asset, 1, command.object)]
+        case GrantCredits() as command:
+            return [BalanceChanged(100 + command.amount)]
+        case command:
+            return [JobCancelAccepted(getattr(command, "job", ""), 100)]
+
+
+class ScriptedDecider:
+    """An `Appender` whose commands are answered at once by the script; `fault` is raised instead of appending."""
+
+    def __init__(self, waiters: Waiters) -> None:
+        self.waiters = waiters
+        self.script: Script = accepts
+        self.fault: Exception | None = None
+        self.envelopes: list[Envelope] = []
+        self.partitions: list[int] = []
+
+    async def append(self, partition: int, item: bytes) -> Appended:
+        if self.fault is not None:
+            raise self.fault
+        envelope = decode_command(item)
+        offset = len(self.envelopes)
+        self.envelopes.append(envelope)
+        self.partitions.append(partition)
+        assert envelope.reply is not None
+        for answer in self.script(envelope):
+            reply = Reply(envelope.reply.correlation, envelope.account, f"{partition}.{offset}.0.0", answer)
+            self.waiters.deliver(reply)
+        return Appended(offset, 0, NOW_MS)
+
+    async def append_many(self, partition: int, items: Sequence[bytes]) -> list[Appended]:
+        return [await self.append(partition, item) for item in items]
+
+
+@dataclass
+class Side:
+    """Everything that a test looks at."""
+
+    http: httpx.AsyncClient
+    decider: ScriptedDecider
+    read_side: MemoryReadSide
+    objects: MemoryObjectStore
+    key_store: MemoryKeyStore
+    ring: StoredKeyRing
+    positions: LastPositions
+    clock: ManualClock
+    keys: KeyFolder
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    def token(self, subject: str = "ada", *, product: str = "darkroom", role: str = "user") -> str:
+        return sign_token(self.keys, DEPLOYMENT, product, subject, now_s=NOW_MS // 1000, ttl_s=3600, role=role)
+
+    async def submit(self, body: object, **headers: str) -> httpx.Response:
+        """POST /v1/jobs; header names have underscores for dashes."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.http.post("/v1/jobs", json=body, headers=named)
+
+    async def upload(self, content: bytes, name: str = "a.png", **headers: str) -> httpx.Response:
+        named = {key.replace("_", "-"): value for key, value in headers.items()}
+        return await self.http.post("/v1/assets", files={"file": (name, content)}, headers=named)
+
+    def account(self, subject: str = "ada") -> str:
+        return account_id(IDENTIFIER_KEY, "darkroom", subject)
+
+
+def make_keys(folder: Path, kid: str = "k1") -> KeyFolder:
+    """A folder with one signing key."""
+    folder.mkdir(exist_ok=True)
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / f"{kid}.pem").write_bytes(pem)
+    return KeyFolder(folder)
+
+
+def make_side(root: Path, *, limits: LimitSettings | None = None, **changed: Any) -> Side:
+    """The application; `changed` replaces fields of `IngestPorts`."""
+    clock, ids, waiters = ManualClock(NOW_MS), SeededIds(7), Waiters("gw_test")
+    keys = make_keys(root / "jwt")
+    decider, read_side, objects = ScriptedDecider(waiters), MemoryReadSide(), MemoryObjectStore()
+    key_store, positions, registry = MemoryKeyStore(), LastPositions(), CollectorRegistry()
+    ring = StoredKeyRing(key_store, new_secret(), ids)
+    ports = IngestPorts(
+        appender=decider,
+        waiters=waiters,
+        read_side=read_side,
+        keys=ring,
+        objects=objects,
+        catalogue=CATALOGUE,
+        clock=clock,
+        ids=ids,
+        last_positions=positions,
+        identifier_key=IDENTIFIER_KEY,
+        partitions=8,
+        base_url="http://darkroom.test",
+        decision_wait_s=0.2,
+        ask_read_side_after_s=0.01,
+        catch_up_wait_s=0.05,
+    )
+    ports = replace(ports, **changed)
+    verifier = TokenVerifier(keys, IDENTIFIER_KEY, DEPLOYMENT, lambda: clock.now_ms() / 1000)
+    gate = BearerGate(verifier, Limiter(limits or LimitSettings(), lambda: clock.now_ms() / 1000))
+    app = build_application(routes.ROUTES, gate, {Intake: Intake(ports)}, registry=registry)
+    http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://darkroom.test", timeout=10)
+    side = Side(http, decider, read_side, objects, key_store, ring, positions, clock, keys, registry)
+    http.headers["Authorization"] = f"Bearer {side.token()}"
+    return side
+
+
+def stored_keys(objects: MemoryObjectStore) -> list[str]:
+    """The keys of all objects."""
+    return sorted(objects._objects)
+
+
+def decoded(answer: httpx.Response) -> dict[str, Any]:
+    """The JSON of an answer."""
+    content: dict[str, Any] = msgspec.json.decode(answer.content)
+    return content
