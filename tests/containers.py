@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import docker
 from docker.errors import DockerException
 from pydantic import SecretStr
+from requests import RequestException
 from testcontainers.community.kafka import KafkaContainer
 from testcontainers.community.postgres import PostgresContainer
 from testcontainers.core.container import DockerContainer
@@ -20,19 +23,29 @@ from infra.settings import KafkaSettings, S3Settings, Settings
 
 _TRITON_IMAGE = "nvcr.io/nvidia/tritonserver:24.10-py3"
 _S3_IMAGE = "andrewgaul/s3proxy:s3proxy-2.7.0"
+_DOCKER_API = "1.44"
 _READY_LIMIT_S = 120
 
 
 def docker_answers() -> bool:
     """Whether a Docker daemon answers a ping."""
-    try:
-        client = docker.from_env(timeout=3)
-        try:
-            return bool(client.ping())
-        finally:
-            client.close()
-    except DockerException:
+    if not _somebody_listens(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")):
         return False
+    client = docker.from_env(timeout=3, version=_DOCKER_API)  # with a version it asks nothing yet
+    try:
+        return bool(client.ping())
+    except (DockerException, RequestException):
+        return False
+    finally:
+        client.close()
+
+
+def _somebody_listens(address: str) -> bool:
+    """False where a Unix socket is missing or dead; the client library would leak its own socket there."""
+    if not address.startswith("unix://"):
+        return True
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(address.removeprefix("unix://")) == 0
 
 
 class ContainerServers:
