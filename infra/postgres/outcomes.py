@@ -1,4 +1,4 @@
-"""The one read that ingest and api share: how a job stands, by account and id (design section 9)."""
+"""Reads that ingest and api share, by account and id: how a job stands, and how large an asset is."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ _OUTCOME = """
 SELECT status, cost, charged, balance, asset, result, reason, detail, position, accepted_at
 FROM jobs WHERE account = $1 AND job = $2
 """
+
+_SIZE = "SELECT width, height FROM assets WHERE account = $1 AND asset = $2"
 
 
 class JobOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,3 +59,9 @@ async def job_outcome(pool: asyncpg.Pool, account: str, job: str) -> JobOutcome 
         position=position,
         accepted_at=accepted_at,
     )
+
+
+async def asset_size(pool: asyncpg.Pool, account: str, asset: str) -> tuple[int, int] | None:
+    """(width, height) in pixels, or None when the read model has no such asset. Raises asyncpg's errors."""
+    row = await pool.fetchrow(_SIZE, account, asset)
+    return None if row is None else (row[0], row[1])

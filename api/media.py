@@ -1,0 +1,218 @@
+"""Pictures: what they are, and their bytes, for their owner alone; a stranger gets the answer of an unknown id.
+
+Bytes never change under an id, so the ETag is their sha256. Caches of the client may keep them but ask each time,
+because access ends with the asset. Whole bodies are hashed on the way: the last bytes are held back until the sum is
+the one that stands in the log, so that damaged bytes end as a broken transfer and never as a whole picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import AsyncIterator, Mapping
+from typing import NamedTuple
+from urllib.parse import quote, urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from api.jobs import answer
+from api.ports import ApiPorts
+from api.queries import AssetRow
+from api.secrets import asset_secrets
+from api.shapes import SignedQuery
+from infra.http.auth import caller_of
+from infra.http.documents import asset_document
+from infra.http.problems import Problem
+from infra.http.requests import header_once, query_of
+from infra.http.routing import port_of
+from infra.logs import get_logger
+from infra.s3.store import IntegrityError, ObjectNotFound, ObjectStore, StoreUnavailable
+from schemas.cloudevents import rfc3339
+
+LINK_TTL_S = 900
+_CONTENT_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_PURPOSE = "media"
+_log = get_logger(__name__)
+
+
+class Span(NamedTuple):
+    """Bytes from `start` up to but not including `end`."""
+
+    start: int
+    end: int
+
+
+async def get_asset(request: Request) -> Response:
+    """GET /v1/assets/{id}: the bytes, or with `Accept: application/json` what is known of them."""
+    if request.headers.get("accept", "").split(",")[0].split(";")[0].strip().lower() != "application/json":
+        return await get_media(request)
+    ports, row = port_of(request, ApiPorts), await _owned(request)
+    account = caller_of(request).account
+    stored = row.stored
+    document = asset_document(ports.base_url, row.asset, stored, row.position)
+    document["number"] = row.number
+    document["file_name"] = await _file_name(ports, account, row)
+    document["job"] = row.job
+    document["sha256"] = stored.sha256
+    document["created_at"] = rfc3339(row.created_ms)
+    document["signed_url"] = signed_url(ports, account, row.asset)
+    response = answer(document)
+    response.headers["vary"] = "accept"
+    return response
+
+
+async def get_media(request: Request) -> Response:
+    """GET /v1/media/{id}, with a bearer token."""
+    row = await _owned(request)
+    ports = port_of(request, ApiPorts)
+    return await _bytes(request, ports, row, await _file_name(ports, caller_of(request).account, row))
+
+
+async def get_signed_media(request: Request) -> Response:
+    """GET /v1/media/{account}/{id}?expires&signature: the link is the permission, until it expires."""
+    ports, query = port_of(request, ApiPorts), query_of(request, SignedQuery)
+    account, asset = request.path_params["account"], request.path_params["id"]
+    if not ports.signer.is_signed(_PURPOSE, _signed_text(account, asset, query.expires), query.signature):
+        raise _unknown(asset)
+    if query.expires * 1000 < ports.clock.now_ms():
+        raise Problem(403, "link-expired", "The link has expired; GET the asset for a new one.")
+    await ports.consistency.ready(request, account)
+    row = await ports.consistency.found(account, lambda: ports.queries.asset(account, asset))
+    if row is None:
+        raise _unknown(asset)
+    return await _bytes(request, ports, row, None)
+
+
+def signed_url(ports: ApiPorts, account: str, asset: str) -> str:
+    """A link to the bytes that works without a token for LINK_TTL_S seconds."""
+    expires = ports.clock.now_ms() // 1000 + LINK_TTL_S
+    signature = ports.signer.sign(_PURPOSE, _signed_text(account, asset, expires))
+    return f"{ports.base_url}/v1/media/{account}/{asset}?{urlencode({'expires': expires, 'signature': signature})}"
+
+
+def parse_range(header: str | None, size: int) -> Span | None:
+    """The range asked for, None for the whole body (no header, or one that RFC 9110 lets a server ignore).
+
+    Raises Problem 416 for a range outside the body. Several ranges are answered with the whole body.
+    """
+    match = None if header is None else _RANGE.fullmatch(header.strip())
+    if match is None or match.groups() == ("", ""):
+        return None
+    first, last = match.groups()
+    if not first:
+        span = Span(max(0, size - int(last)), size)
+    else:
+        span = Span(int(first), min(int(last) + 1, size) if last else size)
+        if last and int(last) < int(first):
+            return None
+    if span.start >= size or span.start >= span.end:
+        detail = f"The picture has {size} bytes."
+        raise Problem(416, "range-not-satisfiable", detail, headers={"Content-Range": f"bytes */{size}"})
+    return span
+
+
+async def _owned(request: Request) -> AssetRow:
+    ports = port_of(request, ApiPorts)
+    account, asset = caller_of(request).account, request.path_params["id"]
+    await ports.consistency.ready(request, account)
+    row = await ports.consistency.found(account, lambda: ports.queries.asset(account, asset))
+    if row is None:
+        raise _unknown(asset)
+    return row
+
+
+async def _bytes(request: Request, ports: ApiPorts, row: AssetRow, file_name: str | None) -> Response:
+    stored = row.stored
+    etag = f'"{stored.sha256}"'
+    headers = {
+        "etag": etag,
+        "accept-ranges": "bytes",
+        "cache-control": "private, no-cache",
+        "vary": "accept, authorization",
+        "content-type": _CONTENT_TYPES.get(stored.format, "application/octet-stream"),
+        "content-disposition": _disposition(file_name or f"{row.asset}.{stored.format}"),
+        "content-security-policy": "default-src 'none'; sandbox",
+    }
+    if _names(header_once(request, "if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    if_range = header_once(request, "if-range")
+    span = parse_range(header_once(request, "range"), stored.bytes) if if_range in (None, etag) else None
+    whole = Span(0, stored.bytes)
+    begin, end = span or whole
+    if span is not None:
+        headers["content-range"] = f"bytes {begin}-{end - 1}/{stored.bytes}"
+    headers["content-length"] = str(end - begin)
+    status = 200 if span is None else 206
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers)
+    body = await _opened(ports.objects, stored.key, None if span is None else span)
+    if span is None:
+        body = _verified(body, stored.key, stored.sha256)
+    return StreamingResponse(body, status, headers)
+
+
+async def _opened(objects: ObjectStore, key: str, span: Span | None) -> AsyncIterator[bytes]:
+    """The chunks, once the first one has come. Raises Problem 410 and 503."""
+    chunks = objects.stream(key) if span is None else objects.stream(key, span.start, span.end)
+    try:
+        first = await anext(chunks, b"")
+    except ObjectNotFound as error:
+        raise Problem(410, "gone", "The bytes of this picture are gone.") from error
+    except StoreUnavailable as error:
+        detail = "The pictures cannot be read now; try again."
+        raise Problem(503, "unavailable", detail, headers={"Retry-After": "1"}) from error
+    return _joined(first, chunks)
+
+
+async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    if first:
+        yield first
+    async for chunk in rest:
+        yield chunk
+
+
+async def _verified(chunks: AsyncIterator[bytes], key: str, sha256: str) -> AsyncIterator[bytes]:
+    digest, held = hashlib.sha256(), b""
+    async for chunk in chunks:
+        digest.update(chunk)
+        if held:
+            yield held
+        held = chunk
+    if digest.hexdigest() != sha256:
+        _log.error("object-damaged", key=key)
+        raise IntegrityError(f"the bytes of {key} are not those that were stored")
+    yield held
+
+
+async def _file_name(ports: ApiPorts, account: str, row: AssetRow) -> str | None:
+    if row.sealed is None:
+        return None
+    return (await asset_secrets(ports.keys, account, row.sealed)).file_name
+
+
+def _disposition(file_name: str) -> str:
+    """Shown in place; the name in ASCII for all and in UTF-8 for those who read RFC 6266."""
+    plain = re.sub(r"[^A-Za-z0-9 ._()-]", "_", file_name)[:100]
+    return f"inline; filename=\"{plain}\"; filename*=UTF-8''{quote(file_name[:100], safe='')}"
+
+
+def _names(header: str | None, etag: str) -> bool:
+    if header is None:
+        return False
+    return header == "*" or etag in (part.strip().removeprefix("W/") for part in header.split(","))
+
+
+def _signed_text(account: str, asset: str, expires: int) -> bytes:
+    return f"{account}\n{asset}\n{expires}".encode()
+
+
+def _unknown(asset: str) -> Problem:
+    return Problem(404, "not-found", f"The account has no asset {asset[:64]}.")
+
+
+HEADERS: Mapping[str, str] = {
+    "ETag": "The sha256 of the bytes.",
+    "Content-Range": "With 206: which bytes these are.",
+}

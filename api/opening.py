@@ -1,0 +1,65 @@
+"""The query side's own connections, opened and closed in the right order; for the composition root."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from api.consistency import Consistency
+from api.log_end import KafkaLogEnd
+from api.ports import ApiPorts
+from api.queries import Queries
+from api.reached import Listener, Reached
+from api.signing import Signer
+from infra.clock import Clock
+from infra.http.last_positions import LastPositions
+from infra.http.tokens import read_secret
+from infra.kafka.ports import LogReader
+from infra.s3.store import ObjectStore
+from infra.sealing.keys import KeyRing
+from infra.settings import Settings
+from schemas.catalogue import Catalogue
+
+SECRET = "address.key"
+
+
+@asynccontextmanager
+async def open_api(
+    settings: Settings,
+    pool: asyncpg.Pool,
+    reader: LogReader,
+    *,
+    last_positions: LastPositions,
+    keys: KeyRing,
+    objects: ObjectStore,
+    catalogue: Catalogue,
+    clock: Clock,
+) -> AsyncIterator[ApiPorts]:
+    """The ports of `api.routes.ROUTES`; listens for positions while it is open.
+
+    The schema must be there (`infra.postgres.migrate`); `pool` and `reader` stay the caller's. Raises OperatorError
+    where the deployment's secret is missing.
+    """
+    reached = Reached()
+    consistency = Consistency(reached, KafkaLogEnd(reader), last_positions, settings.partitions)
+    ports = ApiPorts(
+        queries=Queries(pool),
+        consistency=consistency,
+        keys=keys,
+        objects=objects,
+        catalogue=catalogue,
+        clock=clock,
+        signer=Signer(read_secret(settings.secrets_dir, SECRET)),
+        partitions=settings.partitions,
+        deployment=settings.deployment,
+        base_url=settings.gateway.base_url,
+    )
+    listening = asyncio.create_task(Listener(settings.postgres_dsn, reached).run(), name="hear positions")
+    try:
+        yield ports
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)

@@ -1,0 +1,29 @@
+"""What the query side needs from outside, in one record that the composition root fills."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from api.consistency import Consistency
+from api.queries import Queries
+from api.signing import Signer
+from infra.clock import Clock
+from infra.s3.store import ObjectStore
+from infra.sealing.keys import KeyRing
+from schemas.catalogue import Catalogue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiPorts:
+    """Ports and settings of the reading side; handlers get it by `port_of(request, ApiPorts)`."""
+
+    queries: Queries
+    consistency: Consistency
+    keys: KeyRing
+    objects: ObjectStore
+    catalogue: Catalogue
+    clock: Clock
+    signer: Signer
+    partitions: int
+    deployment: str
+    base_url: str
