@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Literal
 
 import click
 
@@ -11,7 +12,7 @@ ROLES: dict[str, tuple[str, str]] = {
     "dispatcher": ("processors.dispatch.app", "run_dispatcher"),
     "projector": ("infra.cli.projector", "run_projector"),
 }
-GATEWAYS = {"gateway": "all", "ingest": "ingest", "api": "api"}
+GATEWAYS: dict[str, Literal["all", "ingest", "api"]] = {"gateway": "all", "ingest": "ingest", "api": "api"}
 
 
 @click.command()
