@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError, for_code
 
 from infra.kafka.client import connection_arguments, retry_until, start_client
 from infra.kafka.cluster import abilities_of
+from infra.kafka.reader import KafkaLogReader, end_offsets
 from infra.settings import KafkaSettings, Settings
 from schemas.topics import COMMANDS, TOPICS, TopicSpec
 
@@ -43,18 +44,21 @@ async def ensure_topics(settings: Settings, *, deadline_s: float = 30.0) -> Clus
     is not the broker's. Raises `BrokersUnreachable` when no broker answers.
     """
     admin = await retry_until(lambda: _start_admin(settings.kafka), settings.kafka, deadline_s)
+    created: list[TopicSpec] = []
     try:
         existing = await _partition_counts(admin)
         missing = [spec for spec in TOPICS if spec.name not in existing]
         if missing:
             _check_counts(existing, settings)
             await _create(admin, missing, settings)
+            created = missing
             existing = await _until_visible(admin)
         _check_counts(existing, settings)
         await _check_commands_time(admin)
     finally:
         await admin.close()
-    return ClusterFacts(settings.partitions, await _transactions_v2(settings.kafka, deadline_s))
+    places = [(spec.name, number) for spec in created for number in range(wanted_partitions(spec, settings))]
+    return ClusterFacts(settings.partitions, await _transactions_v2(settings.kafka, places, deadline_s))
 
 
 async def _start_admin(kafka: KafkaSettings) -> AIOKafkaAdminClient:
@@ -140,9 +144,11 @@ async def _check_commands_time(admin: AIOKafkaAdminClient) -> None:
                 )
 
 
-async def _transactions_v2(kafka: KafkaSettings, deadline_s: float) -> bool:
+async def _transactions_v2(kafka: KafkaSettings, created: list[tuple[str, int]], deadline_s: float) -> bool:
+    """Whether transactions V2 are in effect. Returns when the leaders serve what was just created."""
     client = await start_client(kafka, client_id="darkroom-topics", deadline_s=deadline_s)
     try:
+        await end_offsets(KafkaLogReader(client), created)
         node = client.get_random_node()
         return node is not None and (await abilities_of(client, node)).transactions_v2
     finally:
