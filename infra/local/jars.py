@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -137,13 +138,13 @@ def main() -> int:
     """``python -m infra.local.jars``: fetch all parts, with plain progress lines."""
 
     def progress(done: int, total: int) -> None:
-        if done == total or done % 40 == 0:
-            print(f"JVM parts: {done} of {total}", flush=True)
+        if done < total and done % 40 == 0:
+            print(f"Fetching the parts of Kafka and S3: {done} of {total}", flush=True)
 
     try:
         fetch([jar for path in LISTS for jar in read_list(path)], cache_dir(), progress)
     except LocalError as error:
-        print(error)
+        print(f"darkroom: {error}", file=sys.stderr)
         return 1
     return 0
 
