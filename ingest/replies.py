@@ -23,6 +23,7 @@ from schemas.topics import REPLIES
 
 _NO_END = 1 << 62
 _RETRY_S = 0.5
+_SILENCE_PAUSE_S = 0.005
 _log = get_logger(__name__)
 
 
@@ -156,6 +157,7 @@ class LogReplyReader:
 
     async def _recover(self, error: ReadFault) -> None:
         """Silence is normal; a position that retention has passed begins anew at the oldest record."""
+        await asyncio.sleep(_SILENCE_PAUSE_S)
         try:
             oldest = await self._reader.begin_offset(REPLIES, self._partition)
         except ReadFault:

@@ -159,7 +159,7 @@ class TokenVerifier:
             claims: dict[str, Any] = jwt.decode(
                 token, key, algorithms=[ALGORITHM], audience=self._deployment, issuer=ISSUER, options=options
             )
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, ValueError) as error:
             raise TokenInvalid("The token is not valid for this deployment.") from error
         self._check_times(claims)
         return claims

@@ -1,0 +1,135 @@
+"""The reader of replies: over the log in memory, and over the real topic with its transactions."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import pytest
+
+from infra.clock import SystemClock
+from infra.kafka.client import start_client
+from infra.kafka.memory import MemoryLog
+from infra.kafka.ports import LogReader, Outgoing, TransactionalLog
+from infra.kafka.reader import KafkaLogReader
+from infra.kafka.transactions import TransactionalProducer
+from infra.settings import Settings
+from ingest.replies import LogReplyReader, TooManyWaiters, Waiters
+from schemas.identifiers import partition_of
+from schemas.replies import Done, Reply, encode_replies
+from schemas.topics import REPLIES
+
+PARTITIONS = 8
+
+
+class World(NamedTuple):
+    """A log with the topic `replies`: a reader of its own connection, and transactional producers by name."""
+
+    reader: LogReader
+    producer: Callable[[str], TransactionalLog]
+    memory: MemoryLog | None
+
+
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.servers)])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    if request.param == "memory":
+        log = MemoryLog(SystemClock(), {REPLIES: PARTITIONS})
+        yield World(log, log.producer, log)
+        return
+    settings: Settings = request.getfixturevalue("kafka")
+    writing, following = await asyncio.gather(start_client(settings.kafka), start_client(settings.kafka))
+    try:
+        reader = KafkaLogReader(following, wait_ms=10, progress_timeout_s=1.0)
+        yield World(reader, lambda name: TransactionalProducer(writing, name), None)
+    finally:
+        await asyncio.gather(writing.close(), following.close())
+
+
+def record(gateway: str, *correlations: str, partition: int) -> Outgoing:
+    replies = [Reply(correlation, "acct_a", "0.1.0.0", Done()) for correlation in correlations]
+    return Outgoing(REPLIES, partition, gateway.encode(), encode_replies(replies))
+
+
+@asynccontextmanager
+async def following(world: World, waiters: Waiters) -> AsyncIterator[LogReplyReader]:
+    reader = LogReplyReader(world.reader, waiters, PARTITIONS)
+    task = asyncio.create_task(reader.run())
+    async with asyncio.timeout(10):
+        while not reader.is_ready:
+            await asyncio.sleep(0.01)
+    try:
+        yield reader
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_replies_reach_their_waiters_and_nobody_elses(world: World) -> None:
+    gateway = f"gw_{uuid.uuid4().hex}"
+    partition = partition_of(gateway, PARTITIONS)
+    producer = world.producer(f"replies-{gateway}")
+    await producer.initialise()
+    await producer.commit([record(gateway, "before", partition=partition)])
+    waiters = Waiters(gateway)
+    async with following(world, waiters):
+        with waiters.open("one") as first, waiters.open("two") as second:
+            strange = record("gw_other", "one", partition=partition)
+            await producer.commit([strange, record(gateway, "two", "one", "two", "nobody", partition=partition)])
+            for waiter in (first, second, second):
+                reply = await waiter.take(5)
+                assert reply is not None
+                assert reply.correlation == waiter.correlation
+            assert await first.take(0.05) is None
+
+
+async def test_aborted_and_unreadable_replies_are_passed_over(world: World) -> None:
+    gateway = f"gw_{uuid.uuid4().hex}"
+    partition = partition_of(gateway, PARTITIONS)
+    waiters = Waiters(gateway)
+    name = f"replies-{gateway}"
+    async with following(world, waiters):
+        with waiters.open("one") as waiter:
+            dead = world.producer(name)
+            await dead.initialise()
+            begun = asyncio.create_task(dead.commit([record(gateway, "one", partition=partition)]))
+            begun.cancel()
+            await asyncio.gather(begun, return_exceptions=True)
+            successor = world.producer(name)
+            await successor.initialise()
+            broken = Outgoing(REPLIES, partition, gateway.encode(), b"{nonsense")
+            await successor.commit([broken, record(gateway, "one", partition=partition)])
+            assert await waiter.take(5) is not None
+
+
+async def test_silence_and_lost_history_do_not_end_the_reader(world: World) -> None:
+    gateway = f"gw_{uuid.uuid4().hex}"
+    partition = partition_of(gateway, PARTITIONS)
+    producer = world.producer(f"replies-{gateway}")
+    await producer.initialise()
+    waiters = Waiters(gateway)
+    async with following(world, waiters):
+        await asyncio.sleep(1.2)  # longer than the log reader waits for progress
+        if world.memory is not None:
+            for _ in range(3):
+                world.memory.append(REPLIES, partition, b"x", key=b"other")
+            world.memory.delete_before(REPLIES, partition, 2)
+        with waiters.open("one") as waiter:
+            await producer.commit([record(gateway, "one", partition=partition)])
+            assert await waiter.take(5) is not None
+
+
+async def test_waiting_is_bounded_and_forgotten() -> None:
+    waiters = Waiters("gw", waiting_max=1)
+    with waiters.open("one") as waiter:
+        with pytest.raises(TooManyWaiters):
+            waiters.open("two")
+        began_s = time.monotonic()
+        assert await waiter.take(0.05) is None
+        assert 0.04 < time.monotonic() - began_s < 2
+    waiters.deliver(Reply("one", "acct_a", "0.1.0.0", Done()))
+    with waiters.open("two") as other:
+        assert await other.take(0) is None

@@ -1,0 +1,87 @@
+"""Limits below the application, on a real socket: heads that are too long, too slow, or none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from infra.http import protocol
+from infra.http.protocol import LimitedProtocol
+
+
+class _Quiet(uvicorn.Server):
+    def install_signal_handlers(self) -> None:
+        return
+
+
+async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    config = uvicorn.Config(_echo, port=0, http=LimitedProtocol, lifespan="off", log_config=None, log_level="warning")
+    server = _Quiet(config)
+    task = asyncio.create_task(server._serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    await task
+
+
+async def _send(port: int, data: bytes, then: bytes = b"") -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(data)
+        await writer.drain()
+        if then:
+            await asyncio.sleep(0.05)
+            writer.write(then)
+        return await asyncio.wait_for(reader.read(8000), 5)
+    finally:
+        writer.close()
+
+
+GOOD = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+MANY = b"GET / HTTP/1.1\r\n" + b"".join(b"x-%d: 1\r\n" % number for number in range(150)) + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (GOOD, 204),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\n" + b"".join(b"x-%d: %s\r\n" % (i, b"a" * 900) for i in range(20)) + b"\r\n", 431),
+        (MANY, 431),
+        (b"GET / HTTP/1.1\r\nx: " + b"a" * 60_000, 431),
+        (b"nonsense\r\n\r\n", 400),
+    ],
+)
+async def test_heads_have_limits(port: int, data: bytes, status: int) -> None:
+    answer = await _send(port, data)
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    if status != 204:
+        assert b"application/problem+json" in answer
+        assert b"connection: close" in answer
+
+
+async def test_a_head_that_comes_in_pieces_is_read_and_one_that_stops_is_not_waited_for(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await _send(port, GOOD[:9], GOOD[9:])).startswith(b"HTTP/1.1 204 ")
+    monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 0.1)
+    assert (await _send(port, GOOD[:9])).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_a_second_request_on_the_connection_has_its_own_limits(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for _ in range(3):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nx: " + b"a" * 7000 + b"\r\n\r\n")
+        assert b" 204 " in await asyncio.wait_for(reader.read(8000), 5)
+    writer.close()
