@@ -20,6 +20,7 @@ from infra.ids import SystemIds
 from infra.kafka.appender import CommandAppender
 from infra.kafka.client import start_client
 from infra.logs import get_logger
+from infra.plans import load_catalogue
 from infra.s3.bucket import open_store
 from infra.settings import Settings
 from infra.triton.client import open_engine
@@ -29,7 +30,6 @@ from processors.dispatch.media_pool import open_media_pool
 from processors.dispatch.planted_fault import Loss, LossySender, lossy, planted_loss
 from processors.dispatch.runner import Ports, Runner
 from processors.dispatch.sender import CommandSender, LogCommandSender
-from schemas.catalogue import parse_catalogue
 from schemas.topics import COMMANDS, dispatch_topic
 from schemas.work import WorkItem, decode_work
 
@@ -111,7 +111,7 @@ async def _serve(settings: Settings, name: str) -> None:
 
 @contextlib.asynccontextmanager
 async def _open_runner(settings: Settings, name: str, loss: Loss | None) -> AsyncGenerator[Runner]:
-    catalogue = parse_catalogue(settings.catalogue_path.read_bytes()).of_deployment(settings.deployment)
+    catalogue = load_catalogue(settings)
     clock = SystemClock()
     async with contextlib.AsyncExitStack() as stack:
         media = await stack.enter_async_context(open_media_pool(MEDIA_PROCESSES))

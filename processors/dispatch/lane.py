@@ -1,9 +1,11 @@
 """A lane's consumer group: the Faust agent that takes work items and hands them on.
 
 Delivery of work does not depend on offsets (design section 2, point 15): a lost item's lease ends and the decider hands
-out the next attempt. So Faust commits as it likes, as soon as an item was begun, and what its commits get wrong costs a
-lease at worst. What has to be overridden is what would be wrong or slow:
+out the next attempt. So an item's offset is committed as soon as it was begun, at most COMMIT_EVERY_S later, only to
+keep finished items from running again. What has to be overridden is what would be wrong or slow:
 
+- commits are ours: Faust waits for a gapless row of acknowledged offsets, and behind a transaction's marker, which is
+  an offset that no consumer ever sees, it may wait for ever;
 - the consumer reads committed records only: Faust reads aborted ones too, and would run jobs that never were;
 - it waits at most FETCH_WAIT_MS for a fetch (Faust: 1.5 s) and takes TLS and SASL from our settings;
 - no web server, producer, leader topic or tables; the app runs in our event loop, not under Faust's command line;
@@ -70,6 +72,14 @@ class _Consumer(driver.Consumer):
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
 
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Commit what was begun since the last commit; Faust calls this by its timer, at rebalances and at the end."""
+        begun = cast(_App, self.app).lane.take_begun()
+        return bool(begun) and await self._thread.commit(begun)
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust's detector reads acknowledgements that do not exist; `Lane.stuck` watches instead."""
+
 
 class _Transport(driver.Transport):
     Consumer = _Consumer
@@ -104,6 +114,7 @@ class Lane:
         self._member_file = run_dir / f"{name}.member"
         self._assigned: frozenset[TP] = frozenset()
         self._seen: dict[TP, tuple[int, float]] = {}
+        self._begun: dict[TP, int] = {}
         self._app = self._make_app(run_dir / name)
 
     def _make_app(self, data_dir: Path) -> _App:
@@ -125,7 +136,7 @@ class Lane:
             broker_request_timeout=10.0,
         )
         app.lane = self
-        topic = app.topic(self._topic, key_serializer="raw", value_serializer="raw")
+        topic = app.topic(self._topic, key_serializer="raw", value_serializer="raw", acks=False)
         app.agent(topic, concurrency=1, name=f"{self._group}.{self._topic}")(cast(Any, self._work))
         app.on_partitions_assigned.connect(cast(Any, self._on_assigned))
         return app
@@ -161,6 +172,11 @@ class Lane:
         await self._app.wait_until_stopped()
         return self._app.crash_reason
 
+    def take_begun(self) -> dict[TP, int]:
+        """The offsets to commit, of partitions that are still ours; empty until more has begun."""
+        begun, self._begun = self._begun, {}
+        return {place: offset for place, offset in begun.items() if place in self._assigned}
+
     @property
     def joined(self) -> bool:
         """Whether the group has assigned something to this member."""
@@ -181,6 +197,7 @@ class Lane:
     async def _work(self, stream: faust.Stream[Any]) -> None:
         async for event in stream.events():
             await self._take(cast("bytes | None", event.value))
+            self._begun[event.message.tp] = event.message.offset + 1
 
     async def _on_assigned(self, _: Any, assigned: Iterable[TP], **__: Any) -> None:
         self._assigned = frozenset(place for place in assigned if place.topic == self._topic)
