@@ -20,6 +20,9 @@ import uvicorn
 from aiokafka.client import AIOKafkaClient
 from starlette.types import ASGIApp
 
+from api import routes as api_routes
+from api.opening import open_api
+from api.ports import ApiPorts
 from infra.clock import SystemClock
 from infra.errors import OperatorError
 from infra.http.application import build_application
@@ -42,7 +45,7 @@ from infra.postgres.data_keys import data_keys
 from infra.postgres.pool import create_pool
 from infra.s3.bucket import open_store
 from infra.s3.store import ObjectStore
-from infra.sealing.keys import StoredKeyRing
+from infra.sealing.keys import KeyRing, StoredKeyRing
 from infra.sealing.topic import TopicKeyStore
 from infra.settings import Settings
 from ingest import routes as ingest_routes
@@ -50,6 +53,7 @@ from ingest.intake import Intake
 from ingest.ports import IngestPorts
 from ingest.read_side import PostgresReadSide
 from ingest.replies import LogReplyReader, Waiters
+from schemas.catalogue import Catalogue
 from schemas.topics import COMMANDS
 
 Part = Literal["all", "ingest", "api"]
@@ -123,7 +127,9 @@ def make_application(settings: Settings, parts: Part, limits: LimitSettings) -> 
 
 
 def _operations(parts: Part) -> Sequence[Operation]:
-    return ingest_routes.ROUTES if parts != "api" else ()
+    writing = ingest_routes.ROUTES if parts != "api" else ()
+    reading = api_routes.ROUTES if parts != "ingest" else ()
+    return (*writing, *reading)
 
 
 async def _start(
@@ -142,13 +148,23 @@ async def _start(
     stack.push_async_callback(pool.close)
     checks["postgres"] = partial(_postgres_answers, pool)
     checks["kafka"] = partial(_kafka_answers, client)
-    last_positions = LastPositions()
+    shared = _Shared(
+        settings=settings,
+        identifier_key=identifier_key,
+        client=client,
+        pool=pool,
+        store=store,
+        last_positions=LastPositions(),
+        keys=await _start_keys(settings, pool, stack),
+        catalogue=load_catalogue(settings),
+    )
     if parts != "api":
-        shared = _Shared(settings, identifier_key, client, pool, store, last_positions)
         ports[Intake] = await _start_ingest(shared, stack, checks)
+    if parts != "ingest":
+        ports[ApiPorts] = await _start_api(shared, stack)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Shared:
     """What both parts use."""
 
@@ -158,17 +174,37 @@ class _Shared:
     pool: asyncpg.Pool
     store: ObjectStore
     last_positions: LastPositions
+    keys: KeyRing
+    catalogue: Catalogue
+
+
+async def _start_keys(settings: Settings, pool: asyncpg.Pool, stack: AsyncExitStack) -> KeyRing:
+    reader = KafkaLogReader(await _client(settings, stack, "gateway-keys"))
+    keys = TopicKeyStore(settings, reader, partial(data_keys, pool))
+    stack.push_async_callback(keys.stop)
+    await keys.start(START_LIMIT_S)
+    return StoredKeyRing(keys, read_secret(settings.secrets_dir, "wrapping.key"), SystemIds())
+
+
+async def _start_api(shared: _Shared, stack: AsyncExitStack) -> ApiPorts:
+    settings = shared.settings
+    opened = open_api(
+        settings,
+        shared.pool,
+        KafkaLogReader(await _client(settings, stack, "gateway-ends")),
+        last_positions=shared.last_positions,
+        keys=shared.keys,
+        objects=shared.store,
+        catalogue=shared.catalogue,
+        clock=SystemClock(),
+    )
+    return await stack.enter_async_context(opened)
 
 
 async def _start_ingest(shared: _Shared, stack: AsyncExitStack, checks: dict[str, Check]) -> Intake:
     settings = shared.settings
-    reading, following = await asyncio.gather(
-        _client(settings, stack, "gateway-reader"), _client(settings, stack, "gateway-replies")
-    )
+    following = await _client(settings, stack, "gateway-replies")
     ids = SystemIds()
-    keys = TopicKeyStore(settings, KafkaLogReader(reading), partial(data_keys, shared.pool))
-    stack.push_async_callback(keys.stop)
-    await keys.start(START_LIMIT_S)
     waiters = Waiters(ids.mint("gw"))
     replies = LogReplyReader(
         KafkaLogReader(following, wait_ms=_REPLY_FETCH_WAIT_MS, progress_timeout_s=_SILENCE_S),
@@ -188,9 +224,9 @@ async def _start_ingest(shared: _Shared, stack: AsyncExitStack, checks: dict[str
             appender=appender,
             waiters=waiters,
             read_side=PostgresReadSide(shared.pool),
-            keys=StoredKeyRing(keys, read_secret(settings.secrets_dir, "wrapping.key"), ids),
+            keys=shared.keys,
             objects=shared.store,
-            catalogue=load_catalogue(settings),
+            catalogue=shared.catalogue,
             clock=SystemClock(),
             ids=ids,
             last_positions=shared.last_positions,
