@@ -1,0 +1,70 @@
+"""The bench's figures as a Markdown table and as JSON."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from tests.bench.measure import Latency, Pair
+
+RESULTS = Path(__file__).with_name("results.json")
+
+
+class Results(msgspec.Struct, frozen=True):
+    """One run. `failures` names what could not run and every counted check that was off."""
+
+    rounds: int
+    seconds: float
+    machine: str
+    pairs: Sequence[Pair]
+    latencies: Sequence[Latency]
+    failures: Sequence[str]
+
+
+def machine() -> str:
+    """Cores and Python, which the figures depend on."""
+    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+
+
+def markdown(results: Results) -> str:
+    """The tables: median [least-greatest] of the rounds; a ratio is ours by bare, round by round."""
+    lines = [
+        f"{results.rounds} alternating rounds on {results.machine}, {results.seconds:.0f} s in all; load by the",
+        "project's own raw-socket client in a process of its own; rates a second, CPU of the measured processes.",
+        "",
+        "| pair | Darkroom | bare | against | ratio | goal | CPU us each, Darkroom / bare |",
+        "|---|---|---|---|---|---|---|",
+        *map(_pair, results.pairs),
+        "",
+        "| idle latency, one at a time | count | p50 ms | p99 ms | goal p50 / p99 |",
+        "|---|---|---|---|---|",
+        *map(_latency, results.latencies),
+    ]
+    if results.failures:
+        lines += ["", *(f"FAILED {failure}" for failure in results.failures)]
+    return "\n".join(lines)
+
+
+def write(results: Results, path: Path = RESULTS) -> None:
+    """Store the run beside the bench."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+
+
+def _pair(row: Pair) -> str:
+    cpu = f"{_us(row.ours_cpu_us)} / {_us(row.bare_cpu_us)}"
+    verdict = "" if row.ratio.median >= row.goal else " (short)" if row.ratio.median >= row.goal / 3 else " (FAR)"
+    ours, bare, ratio = row.ours.text(), row.bare.text(), row.ratio.text()
+    return f"| {row.name} | {ours} {row.unit} | {bare} | {row.against} | {ratio}{verdict} | {row.goal:g} | {cpu} |"
+
+
+def _latency(row: Latency) -> str:
+    goals = [f"< {goal:g}" if goal is not None else "-" for goal in (row.goal_p50_ms, row.goal_p99_ms)]
+    return f"| {row.name} | {row.count} | {row.p50_ms:.1f} | {row.p99_ms:.1f} | {' / '.join(goals)} |"
+
+
+def _us(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
