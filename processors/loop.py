@@ -115,8 +115,11 @@ class PartitionOwner:
             records=len(self._store),
             took_ms=round(1000 * (time.perf_counter() - started)),
         )
-        await self._catch_up(await self._ports.reader.end_offset(topics.COMMANDS, self.partition, committed=False))
+        await self._catch_up(await self._end_of_commands())
         while True:
+            if self._progress.stopped:
+                await self._wait_for_resume()
+                await self._catch_up(await self._end_of_commands())  # what was offered meanwhile was dropped
             await self._wait_for_records()
             if self._buffer and self._buffer[0].offset > self.next_offset:
                 metrics.HOLES.inc()
@@ -148,6 +151,11 @@ class PartitionOwner:
                 if waiting[0].offset > self.next_offset:
                     raise CommandsGone(f"commands {self.next_offset} to {waiting[0].offset} of {self.partition}")
                 await self._transact(waiting)
+        if self.next_offset < end:
+            raise CommandsGone(f"commands {self.next_offset} to {end} of {self.partition}")
+
+    async def _end_of_commands(self) -> int:
+        return await self._ports.reader.end_offset(topics.COMMANDS, self.partition, committed=False)
 
     async def _transact(self, queue: deque[Record]) -> None:
         """One transaction over what is queued, within the limits; takes from the queue what is wholly applied."""
@@ -212,11 +220,10 @@ class PartitionOwner:
         self._progress = replace(self._progress, stopped=False, troubles=())
 
     async def _resume_is_ahead(self) -> bool:
-        reader, begin = self._ports.reader, self.next_offset
-        end = await reader.end_offset(topics.COMMANDS, self.partition, committed=False)
+        begin, end = self.next_offset, await self._end_of_commands()
         if begin >= end:
             return False
-        async for records in reader.read(topics.COMMANDS, self.partition, begin, end, committed=False):
+        async for records in self._ports.reader.read(topics.COMMANDS, self.partition, begin, end, committed=False):
             for record in records:
                 if any(_is_resume(item) for item in unpack_items(record.value)):
                     return True
