@@ -22,6 +22,7 @@ from infra.kafka.reader import KafkaLogReader
 from infra.settings import Settings
 from tests.chaos.storm import Feed, Report, Worker, check, storm, until_copied
 from tests.kafka.topic import APPEND_TIME, fresh, make_topics
+from tests.servers import LocalServers, Servers
 
 PARTITIONS = 8
 STORM_S = float(os.environ.get("DARKROOM_STORM_S", "20"))
@@ -43,6 +44,12 @@ class Trial:
 
     async def copied(self, within_s: float) -> bool:
         return await until_copied(self.reader, self.source, self.target, PARTITIONS, within_s)
+
+    async def until_running(self) -> None:
+        """Start again, as a supervisor does, what has given up without its broker."""
+        for worker in self.workers:
+            if not worker.is_running:
+                await worker.start()
 
     async def finish(self, report: Report) -> Report:
         self.stop.set()
@@ -108,3 +115,18 @@ async def test_the_partitions_of_a_worker_that_ends_move_on_within_three_seconds
         assert time.monotonic() - started < 3.0
         report = await trial.finish(Report())
     assert report.violations == []
+
+
+async def test_a_killed_broker_costs_time_and_nothing_else(servers: Servers, tmp_path: Path) -> None:
+    kafka = servers.need("kafka")
+    assert isinstance(servers, LocalServers), "this test kills the local stack's own broker"
+    async with trial_of(kafka, tmp_path) as trial:
+        os.kill(servers.pid("kafka"), signal.SIGKILL)
+        started = time.monotonic()
+        await asyncio.sleep(2)
+        await trial.until_running()
+        assert await trial.copied(60)
+        print(f"\nall partitions went on {time.monotonic() - started:.1f} s after the broker was killed")
+        report = await trial.finish(Report())
+    assert report.violations == []
+    assert report.acknowledged > 0
