@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass
 
+import msgspec
 from starlette.requests import Request
 
 from infra.http.auth import add_headers, set_header
@@ -30,6 +30,7 @@ from infra.sealing.cipher import seal
 from infra.sealing.content import SUBJECT
 from infra.sealing.keys import KeyStoreUnavailable
 from ingest.idempotency import checked_key, idempotency_key, outcome_unknown
+from ingest.jobs import ParamsChecker
 from ingest.ports import IngestPorts, KnownSizes
 from ingest.refusals import problem_of
 from ingest.replies import TooManyWaiters, Waiter
@@ -44,8 +45,7 @@ _ASK_PAUSE_MAX_S = 5.0
 _CATCH_UP_PAUSE_S = 0.05
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Who:
+class Who(msgspec.Struct, frozen=True, kw_only=True):
     """Whose account a command is for; for a grant it is not the caller's."""
 
     account: str
@@ -55,8 +55,7 @@ class Who:
     actor: str = "user"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """The decider's answer and where it was decided. `answer` None: not decided in time; the command is on the log."""
 
     answer: AnyAnswer | None
@@ -69,6 +68,7 @@ class Intake:
     def __init__(self, ports: IngestPorts) -> None:
         self.ports = ports
         self.sizes = KnownSizes(ports.read_side)
+        self.params = ParamsChecker(ports.catalogue)
         self.uploads = asyncio.Semaphore(UPLOADS_MAX)
         self._subjects: OrderedDict[str, str] = OrderedDict()
 
@@ -192,8 +192,7 @@ class Intake:
         return sealed
 
 
-@dataclass(frozen=True, slots=True)
-class Minted:
+class Minted(msgspec.Struct, frozen=True):
     """The random part of a request's ids, and its idempotency key in clear."""
 
     suffix: str

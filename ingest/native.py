@@ -8,25 +8,27 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from infra.http.answers import JsonAnswer
 from infra.http.auth import add_headers, caller_of
 from infra.http.documents import asset_document, job_document
 from infra.http.problems import FieldError, Problem, bad_field, bad_fields
 from infra.http.requests import json_body
-from infra.http.routing import JSON, port_of
+from infra.http.routing import port_of
 from infra.logs import get_logger
 from infra.postgres.outcomes import TERMINAL, JobOutcome
 from infra.s3.store import StoreUnavailable
 from infra.sealing.content import ASSET, JOB, AssetSecrets, JobSecrets, encode_secrets
 from ingest.idempotency import outcome_unknown
 from ingest.intake import Decision, Intake, Minted, Who, caller_as_who
+from ingest.jobs import CheckedParams
 from ingest.refusals import problem_of
 from ingest.shapes import METADATA_BYTES_MAX, JobRequest, grant_decoder, job_decoder, preferred_wait_s
 from ingest.uploads import Upload, receive_upload
-from schemas.catalogue import Entry, ValidParams, validate_input, validate_params
+from schemas.catalogue import validate_input
 from schemas.commands import CancelJob, GrantCredits, RegisterAsset, SubmitJob
 from schemas.identifiers import account_id
 from schemas.positions import Position, parse_position
-from schemas.refusals import JobEnded, JobUnknown, ModelUnknown
+from schemas.refusals import JobEnded, JobUnknown
 from schemas.replies import AssetAccepted, BalanceChanged, JobCancelAccepted, JobDecided, JobEndedAnswer, Refused, Reply
 
 _encoder = msgspec.json.Encoder()
@@ -41,19 +43,21 @@ async def submit_job(request: Request) -> Response:
     wait_s = preferred_wait_s(request)
     body = await json_body(request, job_decoder)
     minted = intake.minted(request)
-    entry, params, texts = await _validated(intake, who, body)
-    sealed = await _sealed_job(intake, who, body, texts)
+    checked = intake.params.check(body)
+    await _check_input(intake, who, body, checked)
+    sealed = await _sealed_job(intake, who, body, checked.texts)
     waits_until_ms = ports.clock.now_ms() + wait_s * 1000 if wait_s else None
     command = SubmitJob(
         job=minted.id("job"),
-        model=entry.slug,
-        params=params,
+        model=body.model,
+        params=checked.values,
         input=None if body.input is None else body.input.asset,
         sealed=sealed,
         client_waits_until_ms=waits_until_ms,
     )
+    content = (body.model, command.input, checked.canonical, body.metadata)
     with intake.waiter(minted) as waiter:
-        position = await intake.append(request, who, minted, "submit-job", body, command)
+        position = await intake.append(request, who, minted, "submit-job", content, command)
         found = await intake.reply_or_outcome(waiter, who, command.job, ports.decision_wait_s, ended=False)
         decision = intake.understood(request, who, found if isinstance(found, Reply) else None, position)
         document = _job(intake, command, decision, found if isinstance(found, JobOutcome) else None)
@@ -65,7 +69,7 @@ async def submit_job(request: Request) -> Response:
     if wait_s is not None:
         applied = f"wait={wait_s}" if wait_s else "respond-async"
         add_headers(request.scope, [(b"preference-applied", applied.encode())])
-    return _answer(200 if _has_ended(document) else 202, document, {"Location": document["links"]["self"]})
+    return _located(200 if _has_ended(document) else 202, document, document["links"]["self"])
 
 
 async def cancel_job(request: Request) -> Response:
@@ -88,7 +92,7 @@ async def cancel_job(request: Request) -> Response:
         "balance": None if accepted is None else accepted.balance,
         "position": str(decision.position),
     }
-    return _answer(202 if accepted is None else 200, document)
+    return JsonAnswer(202 if accepted is None else 200, document)
 
 
 async def upload_asset(request: Request) -> Response:
@@ -111,7 +115,7 @@ async def upload_asset(request: Request) -> Response:
         await _discard(intake, key)  # the key had made another asset before; its bytes are the ones that count
     intake.sizes.note(who.account, accepted.asset, (accepted.object.width, accepted.object.height))
     document = asset_document(intake.ports.base_url, accepted.asset, accepted.object, str(decision.position))
-    return _answer(202 if answer is None else 201, document, {"Location": document["url"]})
+    return _located(202 if answer is None else 201, document, document["url"])
 
 
 async def grant_credits(request: Request) -> Response:
@@ -134,30 +138,21 @@ async def grant_credits(request: Request) -> Response:
     changed = decision.answer if isinstance(decision.answer, BalanceChanged) else None
     balance = None if changed is None else changed.balance
     document = {"account": name, "balance": balance, "position": str(decision.position)}
-    return _answer(202 if changed is None else 200, document)
+    return JsonAnswer(202 if changed is None else 200, document)
 
 
-async def _validated(intake: Intake, who: Who, body: JobRequest) -> tuple[Entry, ValidParams, dict[str, str]]:
-    """The model, its parameters with defaults, and the free texts taken out of them. Raises Problem 400."""
-    entry = intake.ports.catalogue.entry(body.model)
-    if entry is None:
-        raise problem_of(ModelUnknown(body.model), 0)
-    params = validate_params(entry, body.params)
-    if isinstance(params, list):
-        raise bad_fields([FieldError(problem.field, problem.message) for problem in params])
-    if entry.input == "required" and body.input is not None:
-        size = await intake.sizes.of(who.account, body.input.asset)
-        problems = [] if size is None else validate_input(entry, params, size)  # an unknown asset is the decider's
-    else:
-        problems = validate_input(entry, params, None if body.input is None else (1, 1))
+async def _check_input(intake: Intake, who: Who, body: JobRequest, checked: CheckedParams) -> None:
+    """Raise Problem 400 where the model cannot work on the picture; one that nobody knows yet is the decider's."""
+    size = None
+    if body.input is not None:
+        size = await intake.sizes.of(who.account, body.input.asset) if checked.entry.input == "required" else (1, 1)
+        if size is None:
+            return
+    elif checked.entry.input == "none":
+        return
+    problems = validate_input(checked.entry, checked.values, size)
     if problems:
         raise bad_fields([FieldError(problem.field, problem.message) for problem in problems])
-    texts = {
-        name: str(value)
-        for name, value in params.items()
-        if entry.parameters[name].type == "text" and not entry.parameters[name].choices
-    }
-    return entry, {name: value for name, value in params.items() if name not in texts}, texts
 
 
 async def _sealed_job(intake: Intake, who: Who, body: JobRequest, texts: dict[str, str]) -> str | None:
@@ -261,5 +256,5 @@ async def _discard(intake: Intake, key: str) -> None:
         _log.warning("object-left", key=key)
 
 
-def _answer(status: int, document: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
-    return Response(_encoder.encode(document), status, headers, media_type=JSON)
+def _located(status: int, document: dict[str, Any], url: str) -> Response:
+    return JsonAnswer(status, document, ((b"location", url.encode()),))

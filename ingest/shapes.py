@@ -9,11 +9,13 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
+from infra.http.headers import headers_of
 from infra.http.problems import bad_field
 
 METADATA_BYTES_MAX = 2048
 WAIT_MAX_S = 120
 AMOUNT_MAX = (1 << 53) - 1
+EMPTY = msgspec.Raw(b"{}")
 _WAIT = re.compile(r"wait=([0-9]{1,9})")
 
 
@@ -24,11 +26,11 @@ class JobInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of POST /v1/jobs."""
+    """Body of POST /v1/jobs; `params` are decoded by who knows the model."""
 
     model: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
     input: JobInput | None = None
-    params: dict[str, Any] = {}
+    params: msgspec.Raw = EMPTY
     metadata: dict[str, Any] | None = None
 
 
@@ -40,6 +42,7 @@ class GrantRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 job_decoder = msgspec.json.Decoder(JobRequest)
+params_decoder = msgspec.json.Decoder(dict[str, Any])
 grant_decoder = msgspec.json.Decoder(GrantRequest)
 
 
@@ -112,11 +115,11 @@ def preferred_wait_s(request: Request) -> int | None:
 
     Unknown preferences are ignored, as the RFC wants; a wait outside 0 to WAIT_MAX_S raises Problem 400.
     """
-    header = request.headers.get("prefer")
+    header = headers_of(request.scope).get(b"prefer")
     if header is None:
         return None
     wait_s: int | None = None
-    for part in header.split(","):
+    for part in header.decode("latin-1").split(","):
         preference = part.split(";")[0].replace(" ", "").replace('"', "").lower()
         if preference == "respond-async":
             return 0

@@ -7,6 +7,7 @@ from typing import cast
 from starlette.requests import Request
 from starlette.types import Scope
 
+from infra.http.headers import count_of, headers_of
 from infra.http.limits import Limiter
 from infra.http.problems import Problem
 from infra.http.routing import Operation
@@ -70,10 +71,12 @@ def set_header(scope: Scope, name: bytes, value: bytes) -> None:
 
 
 def _authorization(scope: Scope) -> str | None:
-    found: list[bytes] = [value for name, value in scope["headers"] if name == b"authorization"]
-    if len(found) > 1:
+    found = headers_of(scope).get(b"authorization")
+    if found is None:
+        return None
+    if count_of(scope, b"authorization") > 1:
         raise _invalid("There is more than one Authorization header.")
-    return found[0].decode("latin-1") if found else None
+    return found.decode("latin-1")
 
 
 def _invalid(detail: str) -> Problem:

@@ -71,6 +71,12 @@ class WindowStorage(Storage, MovingWindowSupport):
         self._times: OrderedDict[str, deque[float]] = OrderedDict()
         super().__init__()
 
+    def hit(self, key: str, limit: int, expiry: int) -> tuple[bool, int, float]:
+        """`acquire_entry` and `get_moving_window` in one: (allowed, number of entries, time of the oldest)."""
+        allowed = self.acquire_entry(key, limit, expiry)
+        times = self._times[key]
+        return allowed, len(times), times[0] if times else self._now_s()
+
     def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
         """Count `amount` if the window of `expiry` seconds has room for all of it."""
         now_s = self._now_s()
@@ -135,9 +141,9 @@ class Limiter:
             raise OperatorError(
                 f"{settings.gateways} gateways need a shared store for their limits: set DARKROOM_LIMITS__STORE_URI."
             )
-        storage = WindowStorage(now_s) if settings.store_uri is None else storage_from_string(settings.store_uri)
         self._now_s = now_s
-        self._windows = MovingWindowRateLimiter(storage)
+        self._memory = WindowStorage(now_s) if settings.store_uri is None else None
+        self._windows = MovingWindowRateLimiter(self._memory or storage_from_string(str(settings.store_uri)))
         self._items = {
             "requests": RateLimitItemPerSecond(settings.requests, settings.window_s),
             "uploads": RateLimitItemPerSecond(settings.uploads, settings.window_s),
@@ -146,10 +152,15 @@ class Limiter:
     def hit(self, name: str, caller: str) -> Standing:
         """Count one request of `caller` in the window `name`."""
         item = self._items[name]
-        allowed = self._windows.hit(item, name, caller)
-        reset_at_s, remaining = self._windows.get_window_stats(item, name, caller)
+        limit, window_s = int(item.amount), int(item.get_expiry())
+        if self._memory is not None:
+            allowed, count, oldest_s = self._memory.hit(f"{name}/{caller}", limit, window_s)
+            remaining, reset_at_s = limit - count, oldest_s + window_s
+        else:
+            allowed = self._windows.hit(item, name, caller)
+            reset_at_s, remaining = self._windows.get_window_stats(item, name, caller)
         reset_s = 0 if remaining else max(0, math.ceil(reset_at_s - self._now_s()))
-        return Standing(bool(allowed), int(item.amount), int(remaining), reset_s)
+        return Standing(allowed, limit, remaining, reset_s)
 
 
 class GatewayLock:

@@ -58,7 +58,13 @@ def pages(
 def _page(name: str) -> Callable[[Request], Awaitable[Response]]:
     """A page of one file, whose policy allows its own script and style by their hashes and nothing else."""
     html = (_ASSETS / name).read_text(encoding="utf-8")
-    headers = {"content-security-policy": policy_of(html), "cache-control": "no-cache"}
+    headers = {
+        "content-security-policy": policy_of(html),
+        "cache-control": "no-cache",
+        "referrer-policy": "no-referrer",
+        "x-frame-options": "DENY",
+        "cross-origin-opener-policy": "same-origin",
+    }
 
     async def page(_: Request) -> Response:
         return Response(html, headers=headers, media_type="text/html")

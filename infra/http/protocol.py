@@ -3,7 +3,7 @@
 The parser (llhttp) takes headers without end and a client may send them as slowly as it likes. Here a request line
 over 8 KiB is answered 414, headers over 16 KiB in all 431, a head that is not complete after 10 s 408, bytes that are
 no request 400; each as a problem document, and the connection ends. A head that comes in one piece, as nearly all do,
-costs a timer only once a connection.
+costs a timer only once a connection. A body that stops coming for 20 s is answered 408 too.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ URI_BYTES_MAX = 8 << 10
 HEADER_BYTES_MAX = 16 << 10
 HEADERS_MAX = 100
 HEAD_TIMEOUT_S = 10.0
+BODY_TIMEOUT_S = 20.0
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -30,11 +31,12 @@ class LimitedProtocol(HttpToolsProtocol):
     _received_bytes = 0
     _in_head = True
     _refused = False
-    _head_timer: asyncio.TimerHandle | None = None
+    _in_body = False
+    _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._await_head()
+        self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self._is_late)
 
     def data_received(self, data: bytes) -> None:
         """Parse on; a refused connection reads nothing more."""
@@ -43,17 +45,24 @@ class LimitedProtocol(HttpToolsProtocol):
             self._note(len(data))
 
     def _note(self, size: int) -> None:
+        """Watch a head or body that is not complete: one deadline for a head, one for each piece of a body.
+
+        The size of a head is watched here too, because the parser keeps an unfinished header to itself.
+        """
         if self._refused:
             return
-        if not self._in_head:
-            self._received_bytes = 0
-            self._stop_timer()
+        if self._in_head:
+            self._received_bytes += size
+            if self._received_bytes > URI_BYTES_MAX + HEADER_BYTES_MAX:
+                self._refuse(431)
+            elif self._timer is None:
+                self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self._is_late)
             return
-        self._received_bytes += size
-        if self._received_bytes > URI_BYTES_MAX + HEADER_BYTES_MAX:  # the parser keeps an unfinished header to itself
-            self._refuse(431)
-        elif self._head_timer is None:
-            self._await_head()
+        self._received_bytes = 0
+        if self._timer is not None:
+            self._stop_timer()
+        if self._in_body:
+            self._timer = self.loop.call_later(BODY_TIMEOUT_S, self._is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -79,10 +88,12 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        self._in_body = True
         if not self._refused:
             super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        self._in_body = False
         if not self._refused:
             super().on_message_complete()
 
@@ -95,18 +106,17 @@ class LimitedProtocol(HttpToolsProtocol):
         if not self._refused:
             self._refuse(400)
 
-    def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._head_is_late)
-
-    def _head_is_late(self) -> None:
-        self._head_timer = None
-        if self._in_head:
+    def _is_late(self) -> None:
+        self._timer = None
+        if self._in_head or (self._in_body and not self.flow.read_paused):
             self._refuse(408)
+        elif self._in_body:  # it is the application that does not read on
+            self._timer = self.loop.call_later(BODY_TIMEOUT_S, self._is_late)
 
     def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _refuse(self, status: int) -> None:
         if self._refused:
@@ -114,7 +124,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refused = True
         transport: Any = self.transport
         if not transport.is_closing():
-            if self.cycle is None or self.cycle.response_complete:
+            if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
                 transport.write(_answer(status))
             transport.close()
 

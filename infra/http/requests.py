@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
@@ -12,10 +11,10 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
+from infra.http.headers import count_of, headers_of
 from infra.http.problems import FieldError, Problem, bad_field, bad_fields, from_validation
 
 JSON_BYTES_MAX = 256 << 10
-BODY_TIMEOUT_S = 20.0
 _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]*)`")
@@ -45,21 +44,18 @@ async def body_chunks(
     bytes_max: int,
     *,
     too_large: Callable[[], Problem] | None = None,
-    timeout_s: float = BODY_TIMEOUT_S,
 ) -> AsyncGenerator[bytes]:
-    """The body's chunks as they come. Raises Problem 413 (or `too_large`'s) past `bytes_max`, 408 when they stop."""
+    """The body's chunks as they come. Raises Problem 413 (or `too_large`'s) past `bytes_max`.
+
+    A body that stops coming is `infra.http.protocol`'s to end.
+    """
     refuse = too_large or partial(body_too_large, bytes_max)
-    declared = request.headers.get("content-length")
-    if declared is not None and declared.isdigit() and int(declared) > bytes_max:
+    declared = headers_of(request.scope).get(b"content-length", b"")
+    if declared.isdigit() and int(declared) > bytes_max:
         raise refuse()
     size, more = 0, True
     while more:
-        try:
-            async with asyncio.timeout(timeout_s):
-                message = await request.receive()
-        except TimeoutError as error:
-            detail = f"The body stopped coming for {timeout_s:g} s."
-            raise Problem(408, "request-timeout", detail, headers={"Connection": "close"}) from error
+        message = await request.receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         chunk = message.get("body", b"")
@@ -79,28 +75,28 @@ def body_too_large(bytes_max: int) -> Problem:
 
 async def json_body(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
     """The JSON body as the decoder's type. Raises Problem 400 naming the field, 413, 415."""
-    kind = request.headers.get("content-type", "")
-    if kind != "application/json" and kind.split(";")[0].strip().lower() != "application/json":
+    kind = headers_of(request.scope).get(b"content-type", b"")
+    if kind != b"application/json" and kind.split(b";")[0].strip().lower() != b"application/json":
         raise Problem(415, "unsupported-media-type", "Send the body as Content-Type: application/json.")
     body = b"".join([chunk async for chunk in body_chunks(request, JSON_BYTES_MAX)])
     return decode_json(body, decoder)
 
 
-def decode_json(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
-    """Decode and check; raises Problem 400 naming the field (a JSON path without its `$.`)."""
+def decode_json(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T], root: str = "") -> T:
+    """Decode and check; raises Problem 400 naming the field (a JSON path without its `$.`) under `root`."""
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise bad_field(*_field_of(str(error))) from error
+        raise bad_field(*_field_of(str(error), root)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise bad_field("body", "This is not JSON in UTF-8.", code="invalid-json") from error
 
 
-def _field_of(text: str) -> tuple[str, str]:
+def _field_of(text: str, root: str) -> tuple[str, str]:
     """(field, message) of a msgspec error such as "Expected `int`, got `str` - at `$.params.scale`"."""
     match = _PLACE.match(text)
     what, path = (match.group("what"), match.group("path") or "") if match else (text, "")
-    path = path.removeprefix(".")
+    path = (root + path).removeprefix(".")
     for form, message in ((_MISSING, "This field is required."), (_UNKNOWN, "There is no such field.")):
         found = form.search(what)
         if found is not None:
@@ -136,9 +132,11 @@ def validated(model: type[M], values: dict[str, Any]) -> M:
 
 
 def header_once(request: Request, name: str) -> str | None:
-    """The value of a header, None where it is missing. Raises Problem 400 where it comes twice."""
+    """The value of a header (name in lower case), None where it is missing. Raises Problem 400 where it comes twice."""
     wanted = name.encode()
-    found: list[bytes] = [value for key, value in request.scope["headers"] if key == wanted]
-    if len(found) > 1:
+    found = headers_of(request.scope).get(wanted)
+    if found is None:
+        return None
+    if count_of(request.scope, wanted) > 1:
         raise bad_field(name, "Give this header once.")
-    return found[0].decode("latin-1").strip() if found else None
+    return found.decode("latin-1").strip()

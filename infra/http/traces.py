@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import random
 import re
-import secrets
 from typing import NamedTuple, cast
 
 from starlette.types import Scope
@@ -11,6 +11,7 @@ from starlette.types import Scope
 _FORM = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _NO_TRACE = "0" * 32
 _NO_SPAN = "0" * 16
+_random = random.Random()  # seeded by the system; trace ids must be unlike each other, not unguessable
 
 
 class Trace(NamedTuple):
@@ -31,13 +32,13 @@ def trace_from(header: bytes | None) -> Trace:
 
     Anything but version 00 in its strict form starts a new trace: a broken header must not break a request.
     """
-    span = secrets.token_hex(8)
+    span = f"{_random.getrandbits(64) or 1:016x}"
     match = None if header is None else _FORM.fullmatch(header)
     if match is not None:
         trace_id, parent, flags = (group.decode() for group in match.groups())
         if trace_id != _NO_TRACE and parent != _NO_SPAN:
             return Trace(trace_id, span, flags)
-    return Trace(secrets.token_hex(16), span, "01")
+    return Trace(f"{_random.getrandbits(128) or 1:032x}", span, "01")
 
 
 def trace_of(scope: Scope) -> Trace | None:

@@ -1,0 +1,25 @@
+"""Headers of a request by name, made once a request."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from starlette.types import Scope
+
+
+def headers_of(scope: Scope) -> dict[bytes, bytes]:
+    """The headers by lower-case name; where one comes twice, the last. Do not change it."""
+    known = scope.get("darkroom.header_map")
+    if known is None:
+        known = scope["darkroom.header_map"] = dict(scope["headers"])
+    return cast("dict[bytes, bytes]", known)
+
+
+def count_of(scope: Scope, name: bytes) -> int:
+    """How often a header comes."""
+    headers = headers_of(scope)
+    if name not in headers:
+        return 0
+    if len(headers) == len(scope["headers"]):
+        return 1
+    return sum(key == name for key, _ in scope["headers"])
