@@ -48,11 +48,12 @@ def faust_application(bootstrap_servers: str, count: int) -> Any:
 
     app.agent(topic)(counting)
 
-    @app.on_partitions_assigned.connect  # type: ignore[untyped-decorator]
-    async def assigned(_: Any, assigned: Any, **__: Any) -> None:
-        if assigned:
+    async def assigned(_: Any, partitions: Any, **__: Any) -> None:
+        if partitions:
             _say("ready")
 
+    connect: Any = app.on_partitions_assigned.connect
+    connect(assigned)
     return app
 
 
@@ -61,7 +62,10 @@ async def copy(bootstrap_servers: str, count: int) -> None:
     cure_backoff()
     place = TopicPartition(COPY_TOPIC, 0)
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers, enable_auto_commit=False, group_id="bench-copy", auto_offset_reset="earliest"
+        bootstrap_servers=bootstrap_servers,
+        enable_auto_commit=False,
+        group_id="bench-copy",
+        auto_offset_reset="earliest",
     )
     consumer.assign([place])
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, transactional_id="bench-copy")
@@ -109,7 +113,9 @@ def main() -> None:
     if kind == "copy":
         asyncio.run(copy(bootstrap_servers, count))
     else:
-        faust.Worker(faust_application(bootstrap_servers, count), loglevel="warning", quiet=True).execute_from_commandline()
+        faust.Worker(
+            faust_application(bootstrap_servers, count), loglevel="warning", quiet=True
+        ).execute_from_commandline()
 
 
 if __name__ == "__main__":

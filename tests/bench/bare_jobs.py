@@ -25,6 +25,8 @@ from processors.dispatch.app import IN_FLIGHT_MAX, MEDIA_PROCESSES
 from processors.dispatch.tiles import HALO
 from tests.bench.measure import Figure
 
+IN_FLIGHT = IN_FLIGHT_MAX
+LEAST_JOBS = 16
 SCALE = 2
 WARM_S = 0.5
 
@@ -93,21 +95,26 @@ async def run_bare(settings: Settings, kind: str, content: bytes, round_number: 
 
 
 async def _measured(job: Callable[[], Awaitable[None]], run_s: float) -> Figure:
-    begin = time.perf_counter() + WARM_S
-    end = begin + run_s
+    """Count what ends in `run_s` after the warm-up, and on until there are enough to speak of."""
     done = 0
-    cpu = 0.0
 
     async def work() -> None:
-        nonlocal done, cpu
-        while (now := time.perf_counter()) < end:
-            if now >= begin and not cpu:
-                cpu = time.process_time()
+        nonlocal done
+        while True:
             await job()
-            done += begin <= time.perf_counter() < end
+            done += 1
 
-    await asyncio.gather(*(work() for _ in range(IN_FLIGHT_MAX)))
-    return Figure(done / run_s, 1e6 * (time.process_time() - cpu) / max(1, done))
+    async with asyncio.TaskGroup() as group:
+        workers = [group.create_task(work()) for _ in range(IN_FLIGHT)]
+        await asyncio.sleep(WARM_S)
+        before, cpu, started = done, time.process_time(), time.perf_counter()
+        await asyncio.sleep(run_s)
+        while done - before < LEAST_JOBS:
+            await asyncio.sleep(0.02)
+        count, seconds, used = done - before, time.perf_counter() - started, time.process_time() - cpu
+        for worker in workers:
+            worker.cancel()
+    return Figure(count / seconds, 1e6 * used / count)
 
 
 def _decoded(content: bytes) -> NDArray[np.uint8]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import Any, cast
+from typing import Any
 
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate, event
@@ -38,7 +38,9 @@ class CounterRows(PostgresTrackingRecorder):
     def __init__(self, datastore: Any, **options: Any) -> None:
         super().__init__(datastore, **options)
         self.sql_create_statements.append(
-            sql.SQL("CREATE TABLE IF NOT EXISTS bench_counters (id uuid PRIMARY KEY, version int, detail text)")
+            sql.SQL(
+                "CREATE TABLE IF NOT EXISTS bench_counters (id uuid PRIMARY KEY, version int, detail text)"
+            ).format()
         )
 
     def upsert(self, counter: uuid.UUID, version: int, detail: str, tracking: Tracking) -> None:
@@ -85,7 +87,7 @@ def project(dsn: str, postgres_pid: int, count: int) -> Figure:
         counter = Counter()
         for number in range(EVENTS_AN_AGGREGATE - 1):
             counter.count(f"{number:0200d}")
-        last = cast(int, app.save(counter)[-1].notification.id)
+        last = app.save(counter)[-1].notification.id
     app.close()
     cpu, started = time.process_time() + cpu_seconds((postgres_pid,)), time.perf_counter()
     with ProjectionRunner(

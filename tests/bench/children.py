@@ -55,6 +55,10 @@ class BenchChild:
                 raise ChildFailed(f"{self.name} is not ready: …{self._log.read_text(errors='replace')[-1500:]}")
             time.sleep(0.02)
 
+    def wait_to_say(self, word: str) -> None:
+        """Return when the child has written `word`; raises as `wait_for`."""
+        self.wait_for(lambda: word in self.output())
+
     def output(self) -> str:
         """What the child has written so far."""
         return self._log.read_text(errors="replace")

@@ -36,8 +36,8 @@ class Shape(msgspec.Struct, frozen=True):
 class Load(msgspec.Struct, frozen=True):
     """What to send. Shapes are taken in turn; each request gets an Idempotency-Key that starts with `key`.
 
-    Either `run_s` seconds are counted after `warm_s`, or exactly `count` requests are made. `pause_s` is slept between
-    two requests of a connection. `pids` are the servers whose CPU is read at both ends of what is counted.
+    Either `run_s` seconds are counted after `warm_s`, and on until there are `least` answers; or exactly `count`
+    requests are made. `pause_s` is slept between two requests of a connection. `pids` are the servers whose CPU is read at both ends of what is counted.
     """
 
     host: str
@@ -47,6 +47,7 @@ class Load(msgspec.Struct, frozen=True):
     connections: int = 64
     warm_s: float = 0.3
     run_s: float = 1.5
+    least: int = 1
     count: int | None = None
     pause_s: float = 0.0
     pids: tuple[int, ...] = ()
@@ -192,6 +193,9 @@ async def _measure(load: Load) -> Result:
         run.counting = True
         cpu, client, started = cpu_seconds(load.pids), time.process_time(), time.perf_counter()
         await asyncio.sleep(load.run_s)
+        async with asyncio.timeout(_LIMIT_S / 2):
+            while len(run.latencies) < load.least:
+                await asyncio.sleep(0.02)
     else:
         await run.finished.wait()
     run.stopped = True

@@ -68,9 +68,7 @@ def spread(values: Iterable[float]) -> Spread:
     return Spread(statistics.median(ordered), ordered[0], ordered[-1])
 
 
-def pair(
-    name: str, unit: str, against: str, goal: float, ours: Sequence[Figure], bare: Sequence[Figure]
-) -> Pair:
+def pair(name: str, unit: str, against: str, goal: float, ours: Sequence[Figure], bare: Sequence[Figure]) -> Pair:
     """The pair of two series measured in turn; raises CheckFailed for a rate of nothing."""
     if len(ours) != len(bare) or not all(figure.rate > 0 for figure in (*ours, *bare)):
         raise CheckFailed(f"{name}: not every round was measured")

@@ -164,12 +164,15 @@ class Pipeline:
             ours: list[Figure] = []
             bare: list[Figure] = []
             for number in range(ROUNDS):
-                load = self._load(f"{kind}-{number}", JOB_CONNECTIONS, what, run_s=JOBS_RUN_S, pids=self._pids())
+                least = bare_jobs.LEAST_JOBS
+                load = self._load(
+                    f"{kind}-{number}", JOB_CONNECTIONS, what, run_s=JOBS_RUN_S, least=least, pids=self._pids()
+                )
                 ours.append(measured(load, 200).figure)
                 name = "echo" if kind == "sandbox/echo" else "upscale"
                 bare.append(asyncio.run(bare_jobs.run_bare(self._settings, name, picture, number, JOBS_RUN_S)))
             title = kind if kind == "sandbox/echo" else "upscale of a 256x256 JPEG"
-            against = f"bare loop, {bare_jobs.IN_FLIGHT_MAX} in flight"
+            against = f"bare loop, {bare_jobs.IN_FLIGHT} in flight"
             self._bench.pairs.append(pair(f"end to end, {title}", "jobs/s", against, 0.8, ours, bare))
 
     def _submits(self) -> None:
@@ -196,7 +199,7 @@ class Pipeline:
         count, brokers = COMMANDS_A_ROUND, self._settings.kafka.bootstrap_servers
         loops = {kind: self._children.bare("bare_decide", kind, brokers, str(count)) for kind in ("faust", "copy")}
         for child in loops.values():
-            await asyncio.to_thread(child.wait_for, lambda child=child: "ready" in child.output())
+            await asyncio.to_thread(child.wait_to_say, "ready")
         ours: list[Figure] = []
         bare: dict[str, list[Figure]] = {kind: [] for kind in loops}
         async with decide.Answers(settings) as replies:

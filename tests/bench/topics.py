@@ -24,12 +24,14 @@ async def make_topics(settings: Settings, partitions: Mapping[str, int]) -> None
         await admin.close()
 
 
-async def append_records(
-    settings: Settings, topic: str, values: Mapping[int, Sequence[bytes]]
-) -> Mapping[int, int]:
+async def append_records(settings: Settings, topic: str, values: Mapping[int, Sequence[bytes]]) -> Mapping[int, int]:
     """Append the values of each partition in order; the offset of the last one of each, all acknowledged."""
     producer = AIOKafkaProducer(
-        acks="all", linger_ms=5, max_batch_size=1 << 20, max_request_size=8 << 20, **connection_arguments(settings.kafka)
+        acks="all",
+        linger_ms=5,
+        max_batch_size=1 << 20,
+        max_request_size=8 << 20,
+        **connection_arguments(settings.kafka),
     )
     await producer.start()
     try:
