@@ -101,12 +101,22 @@ def _decode(request: DecodeRequest, given: IO[bytes], made: IO[bytes]) -> Answer
 
 
 def _encode(request: EncodeRequest, given: IO[bytes], made: IO[bytes]) -> Answer:
-    mode = "RGBA" if request.channels == 4 else "RGB"
-    size = (request.width, request.height)
-    with mmap.mmap(given.fileno(), 0, access=mmap.ACCESS_READ) as shared, memoryview(shared) as rows:
-        image = Image.frombytes(mode, size, rows)
-    encode_picture(image, made, request.format)
+    encode_picture(_image(request, given), made, request.format)
     return Answer(request.width, request.height, request.channels, request.format)
+
+
+def _image(request: EncodeRequest, given: IO[bytes]) -> Image.Image:
+    """Copy the pixels strip by strip, letting go of what was copied: large pictures are not held twice."""
+    mode = "RGBA" if request.channels == 4 else "RGB"
+    image = Image.new(mode, (request.width, request.height))
+    row_bytes = request.width * request.channels
+    with mmap.mmap(given.fileno(), 0, access=mmap.ACCESS_READ) as shared:
+        for top in range(0, request.height, _STRIP_ROWS):
+            rows = min(_STRIP_ROWS, request.height - top)
+            strip = shared[top * row_bytes : (top + rows) * row_bytes]
+            image.paste(Image.frombytes(mode, (request.width, rows), strip), (0, top))
+            shared.madvise(mmap.MADV_DONTNEED)
+    return image
 
 
 def _allow_processor_time(seconds: int) -> None:
