@@ -10,7 +10,7 @@ from processors.accounts.state import Progress, Suspect, position_key, suspect_k
 from processors.decide import decide, quarantined, unreadable
 from processors.draft import Draft
 from processors.effects import Addressing, dead_letter, draft_records, reply_records, state_records
-from processors.jobs.decide import TICK_ITEMS_MAX
+from processors.jobs.timers import TICK_ITEMS_MAX
 from processors.store import Store
 from schemas import topics
 from schemas.codec import Unreadable, encode_state, unpack_items

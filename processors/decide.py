@@ -7,6 +7,7 @@ from processors.accounts import decide as accounts
 from processors.draft import Draft
 from processors.evolve import apply
 from processors.jobs import decide as jobs
+from processors.jobs import timers
 from processors.overlay import Read
 from schemas import commands as cmd
 from schemas import events as ev
@@ -42,7 +43,7 @@ def decide(
         case cmd.PublishPlan() as command:
             accounts.publish_plan(draft, command)
         case cmd.Tick():
-            jobs.tick(draft, due)
+            timers.tick(draft, due)
         case cmd.ResumePartition():
             draft.emit(draft.stream, ev.PartitionResumed())
             draft.answer(envelope.reply, draft.stream, Done())

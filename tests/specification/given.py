@@ -15,8 +15,8 @@ from processors.decide import decide
 from processors.draft import Draft
 from processors.effects import Addressing, draft_records
 from processors.evolve import evolve
-from processors.jobs.decide import TICK_ITEMS_MAX
 from processors.jobs.state import Job, job_key
+from processors.jobs.timers import TICK_ITEMS_MAX
 from processors.store import Store
 from schemas import commands as cmd
 from schemas import events as ev

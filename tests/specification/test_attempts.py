@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from processors.jobs.decide import TICK_ITEMS_MAX
 from processors.jobs.state import Backoff, Ending, Released, Running, Waiting
+from processors.jobs.timers import TICK_ITEMS_MAX
 from schemas import commands as cmd
 from schemas import events as ev
 from schemas import refusals as no
