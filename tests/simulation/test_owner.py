@@ -1,0 +1,355 @@
+"""One owner after the other over the log in memory: each trap of the loop by itself."""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from infra.kafka.memory import FAULTS, Fault
+from infra.kafka.ports import Fenced, ReadFault, Record, TransactionError
+from processors import batch as batch_module
+from processors.accounts.state import Suspect, suspect_key
+from processors.batch import TAKEOVERS_MAX, DecisionFailed
+from processors.decide import decide
+from processors.draft import Draft
+from processors.effects import Addressing
+from processors.loop import PartitionOwner
+from processors.store import decode_record
+from processors.takeover import StateBehindLog, load_store
+from schemas import commands as cmd
+from schemas import events as ev
+from schemas import topics
+from schemas.codec import pack_items
+from schemas.replies import Broken
+from tests.simulation.checker import check
+from tests.simulation.cluster import ACCOUNTS, PARTITION, RESULT, STREAM, Cluster
+from tests.simulation.virtual import run_virtually
+
+ANNA = ACCOUNTS[0]
+
+
+def simulated(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run the test in virtual time, where a real one may take minutes."""
+
+    def run(**arguments: Any) -> None:
+        run_virtually(lambda: test(**arguments))
+
+    run.__name__ = test.__name__
+    run.__doc__ = test.__doc__
+    run.__signature__ = inspect.signature(test)  # type: ignore[attr-defined]
+    return run
+
+
+async def run_until_applied(cluster: Cluster, owner: PartitionOwner | None = None) -> BaseException | None:
+    """Run one owner until every command is applied, or it ends by itself; what it ended with."""
+    owning = asyncio.create_task(cluster.own(owner))
+    await asyncio.sleep(0)
+    applied = asyncio.create_task(cluster.until_applied())
+    await asyncio.wait({owning, applied}, return_when=asyncio.FIRST_COMPLETED)
+    applied.cancel()
+    if owning.done():
+        return owning.result()
+    owning.cancel()
+    await asyncio.wait({owning})
+    return None
+
+
+async def types(cluster: Cluster) -> list[str]:
+    """The types of all committed events."""
+    return [ev.event_type(event.data) for event in await cluster.events()]
+
+
+def poisoned(monkeypatch: pytest.MonkeyPatch, job: str) -> list[int]:
+    """Deciding a submit of `job` raises; the list grows with each time it was tried."""
+    tried: list[int] = []
+
+    def decide_or_raise(read: Any, envelope: cmd.Envelope, *rest: Any) -> Draft:
+        if isinstance(envelope.command, cmd.SubmitJob) and envelope.command.job == job:
+            tried.append(1)
+            raise ZeroDivisionError("a bug")
+        return decide(read, envelope, *rest)
+
+    monkeypatch.setattr(batch_module, "decide", decide_or_raise)
+    return tried
+
+
+@simulated
+async def test_a_new_owner_goes_on_where_the_last_one_stopped() -> None:
+    cluster = Cluster()
+    await cluster.publish()
+    await cluster.send(cluster.submit())
+    assert await run_until_applied(cluster) is None
+    await cluster.send(cluster.submit())
+    assert await run_until_applied(cluster) is None
+    assert (await types(cluster)).count("job-accepted") == 2
+    await check(cluster, quiet=False)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("committed_before", [0, 1, 2])
+@simulated
+async def test_a_crash_in_the_middle_of_a_record_decides_each_command_once(
+    fault: Fault, committed_before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_module, "COMMANDS_A_TRANSACTION_MAX", 2)
+    cluster = Cluster()
+    await cluster.publish()
+    await cluster.send(*[cluster.submit() for _ in range(7)])
+    owner = cluster.new_owner()
+    commits = 0
+
+    def count(asked: Fault, transactional_id: str) -> bool:
+        nonlocal commits
+        if asked != fault:
+            return False
+        commits += 1
+        return commits == committed_before + 1
+
+    monkeypatch.setattr(cluster.log, "meets", count)
+    assert isinstance(await run_until_applied(cluster, owner), TransactionError)
+    assert await run_until_applied(cluster) is None
+    await check(cluster, quiet=False)
+
+
+@simulated
+async def test_a_crash_after_a_batch_of_refusals_only_refuses_each_once() -> None:
+    cluster = Cluster()
+    await cluster.send(*[cluster.submit() for _ in range(3)])  # no plan yet: everything is refused
+    cluster.log.fault = "after-commit"
+    assert isinstance(await run_until_applied(cluster), TransactionError)
+    assert await run_until_applied(cluster) is None
+    assert await types(cluster) == ["command-refused"] * 3
+    await check(cluster)
+
+
+@simulated
+async def test_an_unreadable_item_in_the_middle_of_a_record() -> None:
+    cluster = Cluster()
+    await cluster.publish()
+    await cluster.send(cluster.submit(), b"{", cluster.submit())
+    assert await run_until_applied(cluster) is None
+    found = await types(cluster)
+    assert found.count("job-accepted") == 2
+    assert found.count("command-unreadable") == 1
+    (letter,) = await cluster.records(topics.DEAD_LETTERS)
+    assert (letter.key, letter.value) == (b"0.1.1", b"{")
+    await check(cluster, quiet=False)
+
+
+@simulated
+async def test_a_command_that_cannot_be_decided_is_put_aside_after_three_takeovers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = Cluster()
+    await cluster.publish()
+    poison = cluster.submit()
+    assert isinstance(poison.command, cmd.SubmitJob)
+    tried = poisoned(monkeypatch, poison.command.job)
+    await cluster.send(cluster.submit(), poison, cluster.submit())
+    for takeover in range(1, TAKEOVERS_MAX + 1):
+        assert isinstance(await run_until_applied(cluster), DecisionFailed)
+        assert len(tried) == takeover
+        suspects = [r for r in await cluster.records(topics.ACCOUNTS) if r.key == suspect_key(STREAM).encode()]
+        assert decode_record(suspect_key(STREAM), suspects[-1].value or b"") == Suspect(1, 1, takeover)
+        assert (await types(cluster)).count("job-accepted") == 1, "what stood before it is committed"
+    assert await run_until_applied(cluster) is None
+    assert len(tried) == TAKEOVERS_MAX
+    found = await types(cluster)
+    assert found.count("command-quarantined") == 1
+    assert found.count("job-accepted") == 2
+    (reply,) = [reply for reply in await cluster.replies() if reply.correlation == poison.id]
+    assert reply.answer == Broken("command-quarantined")
+    (letter,) = await cluster.records(topics.DEAD_LETTERS)
+    assert letter.value == cmd.encode_command(poison)
+    await check(cluster, quiet=False)
+
+
+@simulated
+async def test_other_crashes_in_between_do_not_count_as_takeovers_of_the_suspect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = Cluster()
+    await cluster.publish()
+    poison = cluster.submit()
+    assert isinstance(poison.command, cmd.SubmitJob)
+    tried = poisoned(monkeypatch, poison.command.job)
+    await cluster.send(poison)
+    assert isinstance(await run_until_applied(cluster), DecisionFailed)
+    cluster.log.fault = "before-append"
+    assert isinstance(await run_until_applied(cluster), TransactionError)
+    monkeypatch.undo()
+    assert await run_until_applied(cluster) is None
+    assert len(tried) == 2
+    assert (await types(cluster)).count("job-accepted") == 1
+    await check(cluster, quiet=False)
+
+
+@simulated
+async def test_too_many_troubles_stop_the_partition_until_an_operator_lets_it_go_on() -> None:
+    cluster = Cluster()
+    await cluster.publish()
+    await cluster.send(*[b"?"] * 6, cluster.submit())
+    owning = asyncio.create_task(cluster.own())
+    await asyncio.sleep(30)
+    assert (await types(cluster)).count("command-unreadable") == 6
+    assert "job-accepted" not in await types(cluster)
+    assert cluster.owners[-1].stopped
+    owning.cancel()
+    await asyncio.wait({owning})
+    owning = asyncio.create_task(cluster.own())
+    await cluster.send(cluster.submit())
+    await asyncio.sleep(30)
+    assert "job-accepted" not in await types(cluster), "a new owner stands still as well"
+    await cluster.send(cluster.envelope(cmd.ResumePartition()))
+    await asyncio.sleep(5)
+    found = await types(cluster)
+    assert found.count("job-accepted") == 2
+    assert found.count("partition-resumed") == 1
+    owning.cancel()
+    await asyncio.wait({owning})
+    await check(cluster, quiet=False)
+
+
+@simulated
+async def test_a_partition_that_stops_while_it_runs_goes_on_without_a_new_owner() -> None:
+    cluster = Cluster()
+    await cluster.publish()
+    owning = asyncio.create_task(cluster.own())
+    await asyncio.sleep(1)
+    await cluster.send(*[b"?"] * 6)
+    await asyncio.sleep(10)
+    await cluster.send(cluster.submit())
+    await asyncio.sleep(10)
+    await cluster.send(cluster.envelope(cmd.ResumePartition()))
+    await asyncio.sleep(5)
+    assert {"job-accepted", "partition-resumed"} <= set(await types(cluster))
+    assert len(cluster.owners) == 1
+    owning.cancel()
+    await asyncio.wait({owning})
+    await check(cluster, quiet=False)
+
+
+@simulated
+async def test_a_gap_in_what_is_offered_is_read_from_the_log() -> None:
+    cluster = Cluster()
+    await cluster.publish()
+    owner = cluster.new_owner()
+    owning = asyncio.create_task(owner.run())
+    await owner.taken_over()
+    await asyncio.sleep(1)
+    for _ in range(4):
+        await cluster.send(cluster.submit())
+    records = await cluster.records(topics.COMMANDS)
+    await owner.offer(records[4:])
+    await owner.offer(records[2:4])  # and older ones once more
+    await asyncio.sleep(1)
+    assert owner.next_offset == 5
+    owning.cancel()
+    await asyncio.wait({owning})
+    await check(cluster, quiet=False)
+
+
+@simulated
+async def test_commands_that_are_gone_are_a_fault_and_never_skipped() -> None:
+    cluster = Cluster()
+    for _ in range(4):
+        await cluster.publish()
+    cluster.log.delete_before(topics.COMMANDS, PARTITION, 2)
+    ended = await run_until_applied(cluster)
+    assert isinstance(ended, ReadFault)
+    assert await cluster.events() == []
+
+
+@simulated
+async def test_a_state_that_was_read_short_is_refused() -> None:
+    cluster = Cluster()
+    await cluster.publish()
+    assert await run_until_applied(cluster) is None
+    await cluster.send(cluster.submit())
+    assert await run_until_applied(cluster) is None
+    whole = cluster.log.read
+
+    async def short(topic: str, partition: int, begin: int, end: int | None = None, **flags: bool) -> Any:
+        async for records in whole(topic, partition, begin, end, **flags):
+            yield records[:4] if topic == topics.ACCOUNTS else records
+
+    cluster.log.read = short  # type: ignore[method-assign]
+    ended = await run_until_applied(cluster)
+    assert isinstance(ended, StateBehindLog)
+    assert "rebuild-state" in str(ended)
+
+
+@simulated
+async def test_a_position_without_events_is_refused() -> None:
+    cluster = Cluster()
+    await cluster.publish()
+    assert await run_until_applied(cluster) is None
+    cluster.log.delete_before(topics.EVENTS, PARTITION, 100)
+    assert isinstance(await run_until_applied(cluster), StateBehindLog)
+
+
+@simulated
+async def test_a_fenced_owner_commits_nothing_more() -> None:
+    """A zombie that decided before its successor took over cannot append what it decided."""
+    cluster = Cluster()
+    await cluster.publish()
+    zombie = cluster.new_owner()
+    haunting = asyncio.create_task(cluster.own(zombie))
+    await asyncio.sleep(1)
+    successor = asyncio.create_task(cluster.own())
+    await asyncio.sleep(1)
+    await cluster.send(cluster.submit())
+    await asyncio.sleep(1)
+    assert isinstance(haunting.result(), Fenced)
+    successor.cancel()
+    await asyncio.wait({successor})
+    assert (await types(cluster)).count("job-accepted") == 1
+    await check(cluster, quiet=False)
+
+
+@simulated
+async def test_ticks_come_at_most_once_a_second_and_only_when_something_is_due() -> None:
+    cluster = Cluster()
+    await cluster.publish()
+    owning = asyncio.create_task(cluster.own())
+    await asyncio.sleep(60)
+    assert cluster.tick_writers[0].times_ms == [], "nothing waits"
+    await cluster.send(cluster.submit())
+    await asyncio.sleep(4.9)
+    assert cluster.tick_writers[0].times_ms == [], "the lease still runs"
+    await asyncio.sleep(600)
+    owning.cancel()
+    await asyncio.wait({owning})
+    await check(cluster)
+    reasons = [event.data.reason for event in await cluster.events() if isinstance(event.data, ev.CommandIgnored)]
+    assert "nothing-due" not in reasons, "a tick finds what made it"
+
+
+@simulated
+async def test_time_never_runs_backwards() -> None:
+    cluster = Cluster()
+    await cluster.publish()
+    assert await run_until_applied(cluster) is None
+    last_ms = (await cluster.events())[-1].time_ms
+    store = await load_store(cluster.log, PARTITION)
+    batch = batch_module.Batch(store, store.progress(), PARTITION, Addressing("simulation", 1))
+    batch.add(Record(1, last_ms - 60_000, None, pack_items([cmd.encode_command(cluster.submit())])))
+    assert batch.progress.time_ms == last_ms
+
+
+@simulated
+async def test_a_whole_job() -> None:
+    cluster = Cluster()
+    await cluster.publish()
+    owning = asyncio.create_task(cluster.supervise())
+    await cluster.send(cluster.submit())
+    await asyncio.sleep(1)
+    (item,) = await cluster.work()
+    await cluster.send(cluster.envelope(cmd.AttemptStarted(item.job, 1, "d"), item.account))
+    await cluster.send(cluster.envelope(cmd.RecordOutcome(item.job, 1, cmd.Succeeded(RESULT, 3)), item.account))
+    await asyncio.sleep(1)
+    assert (await types(cluster))[-2:] == ["job-succeeded", "credits-captured"]
+    owning.cancel()
+    await asyncio.wait({owning})
