@@ -33,7 +33,7 @@ class Component:
     when_healthy: Callable[[], Awaitable[None]] = nothing
     on_death: Callable[[], Awaitable[None]] = nothing
     on_stop: Callable[[], None] = field(default=lambda: None)
-    start_limit_s: float = 60.0
+    start_limit_s: float = 120.0
     stop_limit_s: float = 10.0
     stop_signal: signal.Signals = signal.SIGTERM
 
