@@ -1,6 +1,8 @@
 """One suite for the engine: Triton and memory."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 
@@ -17,6 +19,7 @@ from infra.triton.engine import (
     TransientFailure,
     failure_of,
 )
+from tests.servers import LocalServers, Servers
 
 
 def number(value: int) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
@@ -131,6 +134,23 @@ async def test_echo_is_batched_and_quick(served: TritonEngine) -> None:
     answers = await asyncio.gather(*(served.infer("sandbox_echo", "1", {"SEED": seed}, 10) for seed in seeds))
     assert time.perf_counter() - began < 5
     assert [int(answer["PIXELS"][0, 0, 0, 2]) for answer in answers] == list(range(200))
+
+
+async def test_an_engine_that_dies_under_a_call_is_unavailable_and_comes_back(
+    servers: Servers, served: TritonEngine
+) -> None:
+    if not isinstance(servers, LocalServers):
+        return  # somebody else's server is not ours to kill
+    calls = [asyncio.create_task(served.infer("sandbox_slow", "1", {"SECONDS": number(30)}, 60)) for _ in range(3)]
+    await asyncio.sleep(0.5)
+    os.kill(servers.pid("triton"), signal.SIGKILL)
+    for outcome in await asyncio.gather(*calls, return_exceptions=True):
+        assert isinstance(outcome, EngineUnavailable)
+    async with asyncio.timeout(90):
+        while not await served.ready():
+            await asyncio.sleep(0.2)
+    answer = await served.infer("sandbox_echo", "1", {"SEED": number(7)[None]}, 10)
+    assert answer["PIXELS"].shape == (1, 64, 64, 3)
 
 
 def test_a_failure_without_a_word_is_transient() -> None:
