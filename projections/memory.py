@@ -1,12 +1,16 @@
-"""The read models in memory: what PostgreSQL's statements mean, in Python. For tests, audits and comparisons."""
+"""The projector's two ports in memory: read models as PostgreSQL's statements mean them, and a log to read from."""
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from infra.kafka.ports import Record
 from projections import rows as r
 from projections.ports import Hole, Move, Overtaken, Tracked, holes_within
+from projections.source import Records
 from schemas.positions import Position
 
 Table = dict[tuple[Any, ...], dict[str, Any]]
@@ -49,7 +53,9 @@ class MemoryReadModels:
             for kind, part in group.items():
                 name, key = _TABLES[kind]
                 for row in part:
-                    holes += self._change(kind, self.tables[name], key, msgspec.to_builtins(row))
+                    holes += self._change(
+                        kind, self.tables[name], key, msgspec.to_builtins(row, builtin_types=(bytes,))
+                    )
         self.tracked.update((move.name, move.after) for move in moves)
         self.reached.update((position.partition, position) for position in reached)
         return holes
@@ -85,3 +91,40 @@ def _merged(kind: type[r.Row], before: dict[str, Any] | None, row: dict[str, Any
     if kind is r.AccountChange:
         after.update((name, before[name] + row[name]) for name in _TOTALS)
     return after
+
+
+class MemorySource:
+    """Implements `projections.source.Source` over lists; a record stands at its own offset, holes are allowed."""
+
+    def __init__(self, log: Mapping[tuple[str, int], Sequence[Record]]) -> None:
+        """`log` may grow while it is read."""
+        self._log = log
+        self._at: dict[tuple[str, int], int] = {}
+
+    async def start(self, positions: Mapping[tuple[str, int], int]) -> None:
+        """See the port."""
+        self._at = dict(positions)
+
+    async def poll(self, timeout_s: float, records_max: int) -> Records:
+        """See the port."""
+        end_s = asyncio.get_running_loop().time() + timeout_s
+        while True:
+            found: defaultdict[str, dict[int, Sequence[Record]]] = defaultdict(dict)
+            for place, at in self._at.items():
+                part = [record for record in self._log.get(place, ()) if record.offset >= at][:records_max]
+                if part:
+                    found[place[0]][place[1]] = part
+                    records_max -= len(part)
+                    self._at[place] = part[-1].offset + 1
+                if records_max == 0:
+                    break
+            if found or asyncio.get_running_loop().time() >= end_s:
+                return found
+            await asyncio.sleep(0.001)
+
+    async def ends(self) -> Mapping[tuple[str, int], int]:
+        """See the port."""
+        return {place: self._log[place][-1].offset + 1 if self._log.get(place) else 0 for place in self._at}
+
+    async def stop(self) -> None:
+        """See the port."""
