@@ -37,7 +37,7 @@ WORKERS: Mapping[str, tuple[str, ...]] = {
     "gateway-0": ("kafka", "s3", "postgres"),
 }
 NAMES = (*SERVERS, *WORKERS)
-_WORKER_CAPS_MIB = {"processor": 768, "dispatcher": 1024, "projector": 512, "gateway": 768}
+_WORKER_CAPS_MIB = {"processor": 768, "dispatcher": 2048, "projector": 512, "gateway": 768}
 _HOST = "127.0.0.1"
 _BUCKET = "darkroom"
 
