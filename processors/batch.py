@@ -104,16 +104,18 @@ class Batch:
             envelope = self._readable(item, place)
             if takeovers >= TAKEOVERS_MAX:
                 draft = self._quarantine(item, envelope, place, time_ms, takeovers)
+                records = draft_records(draft, self._addressing)
             else:
-                draft = self._decide(envelope, place, time_ms)
+                draft, records = self._decide(envelope, place, time_ms)
                 trouble = False
         except CommandUnreadable as error:
             draft = self._put_aside(item, place, time_ms, str(error))
+            records = draft_records(draft, self._addressing)
         self._store.change(draft.changes)
         if suspected:
             self._store.change({suspect_key(self._own): None})
             self._suspect = None
-        self._records.extend(draft_records(draft, self._addressing))
+        self._records.extend(records)
         self._answers.extend(draft.answers)
         self._drafts.append(draft)
         self._bytes += len(item.data if isinstance(item, Unreadable) else item)
@@ -148,10 +150,12 @@ class Batch:
             raise CommandUnreadable("wrong-partition")
         return envelope
 
-    def _decide(self, envelope: Envelope, place: tuple[int, int, int], time_ms: int) -> Draft:
+    def _decide(self, envelope: Envelope, place: tuple[int, int, int], time_ms: int) -> tuple[Draft, list[Outgoing]]:
+        """The draft and its records; whatever goes wrong in making either is the command's own trouble."""
         due = self._store_due(time_ms) if isinstance(envelope.command, Tick) else ()
         try:
-            return decide(self._store.read, envelope, place, time_ms, due)
+            draft = decide(self._store.read, envelope, place, time_ms, due)
+            return draft, draft_records(draft, self._addressing)
         except Exception as error:
             raise DecisionFailed(place) from error
 
