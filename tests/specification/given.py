@@ -35,6 +35,9 @@ PRODUCT = "darkroom"
 PICTURE = cmd.StoredObject("acct_anna/asset_p", 1234, "ab" * 32, "jpeg", 64, 48)
 RESULT = cmd.StoredObject("acct_anna/job_1/1", 4321, "cd" * 32, "png", 128, 96)
 LEASES = LeaseTerms()
+START_LEASE, RUNNING_LEASE, RUN = 60 * SECOND, 15 * SECOND, 120 * SECOND
+STARTED = cmd.AttemptStarted("job_1", 1, "dispatcher-0")
+RENEWED = cmd.RenewLease("job_1", 1)
 
 
 def terms(**changes: Any) -> AccountTerms:
@@ -207,6 +210,12 @@ class World:
         record = self.store.read(job_key(account, job))
         assert record is None or isinstance(record, Job)
         return record
+
+
+def submitted(model_slug: str = "echo", account_terms: Any = None, **changes: Any) -> World:
+    """job_1 of ANNA is released as attempt 1 at T0."""
+    world = World(plan(account_terms or terms())).given(cmd.OpenAccount())
+    return world.given(submit("job_1", model_slug, **changes), reply="r")
 
 
 def _envelope(

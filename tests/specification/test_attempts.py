@@ -1,11 +1,8 @@
-"""Attempts: start, renewal, outcome, cancel, and what a tick finds due."""
-
-from typing import Any
+"""Attempts: start, renewal, outcome, cancel."""
 
 import pytest
 
 from processors.jobs.state import Backoff, Ending, Released, Running, Waiting
-from processors.jobs.timers import TICK_ITEMS_MAX
 from schemas import commands as cmd
 from schemas import events as ev
 from schemas import refusals as no
@@ -14,11 +11,14 @@ from schemas.replies import JobCancelAccepted, JobEndedAnswer, Refused
 from tests.specification.given import (
     ANNA,
     BEN,
-    DAY,
     HOUR,
-    MINUTE,
+    RENEWED,
     RESULT,
+    RUN,
+    RUNNING_LEASE,
     SECOND,
+    START_LEASE,
+    STARTED,
     STREAM,
     T0,
     World,
@@ -27,19 +27,11 @@ from tests.specification.given import (
     plan,
     released,
     submit,
+    submitted,
     terms,
 )
 
-STARTED = cmd.AttemptStarted("job_1", 1, "dispatcher-0")
-RENEWED = cmd.RenewLease("job_1", 1)
 LATE = ev.CommandIgnored("record-outcome", "outcome-of-no-live-attempt", "job_1")
-START_LEASE, RUNNING_LEASE, RUN = 60 * SECOND, 15 * SECOND, 120 * SECOND
-
-
-def submitted(model_slug: str = "echo", account_terms: Any = None, **changes: Any) -> World:
-    """job_1 of ANNA is released as attempt 1 at T0."""
-    world = World(plan(account_terms or terms())).given(cmd.OpenAccount())
-    return world.given(submit("job_1", model_slug, **changes), reply="r")
 
 
 def ended(status: str, reason: str | None = None, detail: str | None = None, balance: int = 10) -> JobEndedAnswer:
@@ -262,78 +254,3 @@ def test_a_cancel_comes_too_late_or_for_nothing() -> None:
     assert world.when(cmd.CancelJob("job_9"), account=BEN).all_events == [(STREAM, unknown)]
     gone = submitted().given(outcome("job_1")).when(cmd.CancelJob("job_1"))
     assert gone.events == [ev.CommandRefused("cancel-job", no.JobUnknown("job_1"))]
-
-
-def test_an_attempt_that_nobody_took_up_does_not_count() -> None:
-    world = submitted("once")
-    then = world.tick(START_LEASE)
-    assert then.all_events == [(ANNA, ev.AttemptEnded("job_1", 1, "lease-lost", False, T0 + START_LEASE))]
-    assert world.tick(START_LEASE + 1).types == ["job-requeued", "attempt-released"]
-
-
-def test_an_attempt_that_fell_silent_counts() -> None:
-    world = submitted().given(STARTED)
-    then = world.tick(RUNNING_LEASE)
-    retry_at_ms = T0 + RUNNING_LEASE + 1 * SECOND
-    assert then.all_events == [(ANNA, ev.AttemptEnded("job_1", 1, "lease-lost", True, retry_at_ms))]
-    once = submitted("once").given(STARTED)
-    assert once.tick(RUNNING_LEASE).types == ["job-failed", "credits-released"]
-
-
-def test_a_job_expires_in_the_queue() -> None:
-    world = submitted(account_terms=terms(in_flight_jobs_max=1, queue_ttl_ms=MINUTE)).given(STARTED)
-    world.given(submit("job_2"), reply="r2")
-    for second in range(10, 60, 10):
-        world.given(RENEWED, at=second * SECOND)
-    then = world.tick(MINUTE)
-    assert then.all_events == [
-        (ANNA, ev.JobExpired("job_2")),
-        (ANNA, ev.CreditsReleased("job_2", 1, (), "expired", 9)),
-    ]
-    assert then.answers == [("r2", JobEndedAnswer("job_2", "expired", 0, 9, reason="queue-deadline"))]
-
-
-def test_a_job_expires_between_two_attempts() -> None:
-    world = submitted(account_terms=terms(queue_ttl_ms=MINUTE))
-    world.given(STARTED, at=50 * SECOND)
-    world.given(outcome("job_1", 1, failed("transient")), at=MINUTE - 1)
-    assert world.tick(MINUTE).types == ["job-expired", "credits-released"]
-
-
-def test_keys_are_forgotten_together() -> None:
-    world = World(plan()).given(cmd.GrantCredits(1, "gift"), key=("k1", "f"))
-    world.given(cmd.GrantCredits(1, "gift"), key=("k2", "f")).given(
-        cmd.GrantCredits(1, "g"), key=("k", "f"), account=BEN
-    )
-    assert world.tick(7 * DAY - 1).all_events == [(STREAM, ev.CommandIgnored("tick", "nothing-due"))]
-    assert world.tick(7 * DAY).all_events == [
-        (ANNA, ev.IdempotencyForgotten(("k1", "k2"))),
-        (BEN, ev.IdempotencyForgotten(("k",))),
-    ]
-    assert world.store.next_due_ms() is None
-
-
-def test_a_tick_handles_five_hundred_and_the_next_one_follows() -> None:
-    many = terms(opening_credits=1000, in_flight_jobs_max=1, queue_ttl_ms=MINUTE)
-    world = World(plan(many)).given(STARTED)
-    for number in range(TICK_ITEMS_MAX + 2):
-        world.given(submit(f"job_{number}"))
-    assert world.tick(MINUTE - 1).types == ["command-ignored"]
-    assert world.tick(MINUTE).types.count("job-expired") + 1 >= TICK_ITEMS_MAX - 1
-    rest = world.tick(MINUTE)
-    assert rest.types.count("job-expired") in (1, 2)
-    assert world.tick(MINUTE).all_events == [(STREAM, ev.CommandIgnored("tick", "nothing-due"))]
-
-
-def test_a_tick_twice_changes_nothing_more() -> None:
-    world = submitted().given(STARTED)
-    assert world.tick(RUNNING_LEASE).types == ["attempt-ended"]
-    assert world.tick(RUNNING_LEASE).types == ["command-ignored"]
-
-
-def test_past_events_alone_are_enough_to_decide_by() -> None:
-    world = World().given_event(STREAM, ev.PlanPublished(plan()))
-    world.given_event(ANNA, ev.AccountOpened("default", 1, None))
-    world.given_event(ANNA, ev.CreditsGranted(1, "gift", 1, None))
-    assert world.when(submit("job_1")).types == ["job-accepted", "credits-reserved", "attempt-released"]
-    assert world.when(submit("job_2")).events == [ev.CommandRefused("submit-job", no.InsufficientCredits(1, 0))]
