@@ -8,12 +8,13 @@ from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infra.http.observe import AccessLog, HttpMetrics, Observed
-from infra.http.problems import EXCEPTION_HANDLERS
-from infra.http.routing import Gate, Operation, routes_of
+from infra.http.problems import EXCEPTION_HANDLERS, answer_to
+from infra.http.routing import Gate, Operation, admitted, routes_of
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 
@@ -35,4 +36,27 @@ def build_application(
     routes: list[BaseRoute] = [*routes_of(operations, gate), *pages]
     app = Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS, lifespan=lifespan)
     app.router.redirect_slashes = False
-    return Observed(app, ports, HttpMetrics(registry), access_log)
+    return Observed(_Shortcut(app, operations, gate), ports, HttpMetrics(registry), access_log)
+
+
+class _Shortcut:
+    """Takes operations whose path has no parameters straight to their handler; all else goes through Starlette.
+
+    A lookup in place of four layers of middleware and routing, with the same answers to the same exceptions.
+    """
+
+    def __init__(self, app: ASGIApp, operations: Sequence[Operation], gate: Gate) -> None:
+        self._app, self._gate = app, gate
+        self._operations = {(row.method, row.path): row for row in operations if "{" not in row.path}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        operation = self._operations.get((scope.get("method"), scope.get("path")))  # type: ignore[arg-type]
+        if operation is None:
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive, send)
+        try:
+            response = await admitted(request, operation, self._gate)
+        except Exception as error:
+            response = await answer_to(request, error)
+        await response(scope, receive, send)

@@ -195,3 +195,12 @@ EXCEPTION_HANDLERS: dict[Any, Any] = {
     ClientDisconnect: _on_disconnect,
     Exception: _on_fault,
 }
+
+
+async def answer_to(request: Request, error: Exception) -> Response:
+    """The answer to whatever a handler raised, as `EXCEPTION_HANDLERS` say."""
+    for kind in type(error).__mro__:
+        if kind in EXCEPTION_HANDLERS:
+            response: Response = await EXCEPTION_HANDLERS[kind](request, error)
+            return response
+    raise error

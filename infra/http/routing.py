@@ -122,12 +122,16 @@ def _route(path: str, operations: Mapping[str, Operation], gate: Gate) -> Route:
         by_method.setdefault("HEAD", by_method["GET"])
 
     async def endpoint(request: Request) -> Response:
-        operation = by_method[request.method]
-        request.scope["darkroom.operation"] = operation
-        gate.admit(request, operation)
-        return await operation.handler(request)
+        return await admitted(request, by_method[request.method], gate)
 
     return Route(path, endpoint, methods=list(by_method), name=next(iter(operations.values())).name)
+
+
+async def admitted(request: Request, operation: Operation, gate: Gate) -> Response:
+    """The operation's answer to a request that the gate lets in."""
+    request.scope["darkroom.operation"] = operation
+    gate.admit(request, operation)
+    return await operation.handler(request)
 
 
 def operation_of(scope: Scope) -> Operation | None:
