@@ -37,7 +37,8 @@ class Load(msgspec.Struct, frozen=True):
     """What to send. Shapes are taken in turn; each request gets an Idempotency-Key that starts with `key`.
 
     Either `run_s` seconds are counted after `warm_s`, and on until there are `least` answers; or exactly `count`
-    requests are made. `pause_s` is slept between two requests of a connection. `pids` are the servers whose CPU is read at both ends of what is counted.
+    requests are made. `pause_s` is slept between two requests of a connection. `pids` are the servers whose CPU is read
+    at both ends of what is counted.
     """
 
     host: str
