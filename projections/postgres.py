@@ -1,8 +1,8 @@
 """The read models in PostgreSQL: one transaction a batch holds the positions, all rows, and the notice to readers.
 
 Order inside it: positions first, so that a second writer waits for the first and then finds itself overtaken before it
-has written anything; then the search for holes; then the rows. Statements travel in one pipeline, rows that are only
-added follow by COPY. The notice (`NOTIFY`) reaches the gateways when the transaction commits, never before.
+has written anything; then the search for holes; then the rows. These statements travel in one pipeline, rows that are
+only added follow by COPY. The notice (`NOTIFY`) reaches the gateways when the transaction commits, never before.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,15 +52,13 @@ class PostgresReadModels:
         encoded = {kind: rows_json(part) for kind, part in rows.items() if kind in STATEMENTS}
         holes = holes_within(rows)
         with self._recorder.datastore.get_connection() as connection, connection.transaction():
+            self._recorder.advance(connection.cursor(), moves)
             with connection.pipeline() as pipeline:
-                positions = connection.cursor()
-                self._recorder.advance(positions, moves)
                 searches = _executed(connection, VERSION_HOLES, encoded)
                 done = _executed(connection, STATEMENTS, encoded)
                 for notice in notices(reached):
                     connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, notice))
                 pipeline.sync()  # the answers are here now; the transaction is still open
-                self._recorder.moved(positions, moves)
                 holes += [_version_hole(row) for search in searches.values() for row in search.fetchall()]
             if JobChange in done and done[JobChange].rowcount != len(rows[JobChange]):
                 holes.append(_unknown_jobs(rows[JobChange], done[JobChange].rowcount))

@@ -50,7 +50,7 @@ class PositionRecorder(PostgresTrackingRecorder):
             return {row["application_name"]: _tracked(row) for row in cursor.fetchall()}
 
     def advance(self, cursor: Cursor[DictRow], moves: Sequence[Move]) -> None:
-        """Move each position from where the caller believes it; ask `moved` once the statement has run."""
+        """Move each position from where the caller believes it; raises Overtaken unless all of them stood there."""
         cursor.execute(
             _ADVANCE,
             (
@@ -62,10 +62,6 @@ class PositionRecorder(PostgresTrackingRecorder):
                 [move.after.source_ordinal for move in moves],
             ),
         )
-
-    @staticmethod
-    def moved(cursor: Cursor[DictRow], moves: Sequence[Move]) -> None:
-        """Raises Overtaken unless `advance` moved every position."""
         if cursor.rowcount != len(moves):
             raise Overtaken(f"only {cursor.rowcount} of {len(moves)} positions stood where this writer left them")
 
