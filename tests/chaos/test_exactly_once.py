@@ -69,7 +69,9 @@ async def trial_of(settings: Settings, folder: Path) -> AsyncIterator[Trial]:
         Worker(settings, f"worker-{number}", (source, target, group), folder / f"worker-{number}.log")
         for number in (0, 1)
     ]
-    trial = Trial(KafkaLogReader(client), source, target, workers, Feed(appender, PARTITIONS, 0.005))
+    trial = Trial(
+        KafkaLogReader(client, progress_timeout_s=60), source, target, workers, Feed(appender, PARTITIONS, 0.005)
+    )
     feeding = asyncio.create_task(trial.feed.run(trial.stop))
     try:
         await asyncio.gather(*(worker.start() for worker in workers))
