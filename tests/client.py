@@ -15,6 +15,7 @@ from tests.pictures import encoded, scene
 from tests.stack import Stack
 
 ENDED = frozenset({"succeeded", "failed", "canceled", "expired"})
+_PATIENCE_S = 30.0
 _LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=64)
 
 
@@ -73,17 +74,26 @@ class Client:
         """``POST /v1/jobs/{id}:cancel``."""
         return await self.http.post(f"/v1/jobs/{job}:cancel", headers=_headers(key=key))
 
+    async def get(self, path: str, **parameters: Any) -> httpx.Response:
+        """GET; what is not reached in time (503 with Retry-After) is asked again, as its document says."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            answer = await self.http.get(path, params=parameters)
+            if answer.status_code != 503 or time.monotonic() > deadline:
+                return answer
+            await asyncio.sleep(float(answer.headers["retry-after"]))
+
     async def job(self, job: str) -> dict[str, Any]:
         """``GET /v1/jobs/{id}``."""
-        return ok(await self.http.get(f"/v1/jobs/{job}"))
+        return ok(await self.get(f"/v1/jobs/{job}"))
 
     async def events(self, job: str) -> list[dict[str, Any]]:
         """``GET /v1/jobs/{id}/events``."""
-        return data(await self.http.get(f"/v1/jobs/{job}/events"))
+        return data(await self.get(f"/v1/jobs/{job}/events"))
 
     async def account(self) -> dict[str, Any]:
         """``GET /v1/account``."""
-        return ok(await self.http.get("/v1/account"))
+        return ok(await self.get("/v1/account"))
 
     async def ledger(self) -> list[dict[str, Any]]:
         """Every line of ``GET /v1/ledger``, page by page."""
@@ -123,7 +133,7 @@ class Client:
         rows: list[dict[str, Any]] = []
         cursor: str | None = None
         while True:
-            answer = ok(await self.http.get(path, params={"limit": 100, **({"cursor": cursor} if cursor else {})}))
+            answer = ok(await self.get(path, limit=100, **({"cursor": cursor} if cursor else {})))
             rows += answer["data"]
             cursor = answer["next_cursor"]
             if cursor is None:

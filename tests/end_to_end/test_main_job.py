@@ -107,7 +107,8 @@ async def test_a_picture_with_alpha_keeps_it(user: Client) -> None:
     with Image.open(io.BytesIO((await user.http.get(job["result"]["url"])).content)) as result:
         assert (result.mode, result.size, result.format) == ("RGBA", (320, 240), "PNG")
         low, high = result.getchannel("A").getextrema()
-        assert (low, high) == (0, 255)
+        assert low <= 2
+        assert high >= 253
 
 
 async def test_lists_show_newest_first_with_pages(user: Client) -> None:
