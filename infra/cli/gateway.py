@@ -60,7 +60,7 @@ Part = Literal["all", "ingest", "api"]
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 10
 _KEEP_ALIVE_S = 75
-_REPLY_FETCH_WAIT_MS = 10
+_REPLY_FETCH_WAIT_MS = 100  # a commit wakes the fetch at once; this only bounds a wake-up that is missed
 _SILENCE_S = 600.0  # how long the replies may be silent before their reader looks for the log's beginning again
 _log = get_logger(__name__)
 
