@@ -12,9 +12,7 @@ everything of Faust that would decide is taken out, each for a reason that a rea
   Faust's cost is per batch. Its offset is a counter that only rises, because Faust silently drops a message whose
   offset is below one it has seen, which is what a seek backwards looks like.
 - *No producer, web server, leader topic, stdout capture or table wait*: the app runs inside our event loop, not
-  under Faust's command line, which turns the web server on whatever the setting says.
-- *Own consumer arguments*: isolation level, short fetch waits, TLS and SASL from our settings.
-- *Signals set flags only.* They run inside the rebalance; `Assigned` must return at once.
+  under Faust's command line, which turns the web server on. Consumer arguments come from our settings.
 
 A dynamic member, on purpose: an empty static id would be shared by all, and a dead member's id is published, so that
 whoever sees the process die can take it out of the group at once (`infra.kafka.groups`).
@@ -81,18 +79,16 @@ class _Thread(driver.AIOKafkaConsumerThread):
         self.thread_loop.call_soon_threadsafe(self._hold, TopicPartition(topic, partition))
 
     def _hold(self, place: Any) -> None:
-        consumer = self._ensure_consumer()
-        if place in consumer.assignment():
-            consumer.pause(place)
+        if place in self._ensure_consumer().assignment():
+            self._ensure_consumer().pause(place)
 
     def end_offset(self, topic: str, partition: int) -> int | None:
         """The end that the last fetch reported; None before the first or without assignment."""
         consumer, place = self._ensure_consumer(), TopicPartition(topic, partition)
         if place not in consumer.assignment():
             return None
-        if self.member.isolation_level == "read_committed":
-            return cast("int | None", consumer.last_stable_offset(place))
-        return cast("int | None", consumer.highwater(place))
+        committed = self.member.isolation_level == "read_committed"
+        return cast("int | None", consumer.last_stable_offset(place) if committed else consumer.highwater(place))
 
     def member_id(self) -> str:
         return str(self._ensure_consumer()._coordinator.member_id)
@@ -125,7 +121,7 @@ class _Consumer(driver.Consumer):
         self.thread.member.positions_lost()
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """Faust's detector reads commits that do not exist; `supervision` watches progress instead."""
+        """Nothing: Faust's detector reads commits, which do not exist; `supervision` watches progress."""
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
         if not self.flow_active:
