@@ -115,7 +115,7 @@ class Runner:
         The last offset before the end may be a transaction's marker, which no reader ever gets: an end that a new
         consumer did not get past either is taken for reached.
         """
-        behind, now_s = 0, time.monotonic()
+        behind, now_s, stalled = 0, time.monotonic(), []
         for place, end in (await source.ends()).items():
             topic, partition = place
             at = intake.next_event[partition] if topic == EVENTS else intake.next_key[partition]
@@ -126,8 +126,10 @@ class Runner:
             if at >= end or at != seen_at:
                 self._watched[place] = (at, now_s)
             elif now_s - since_s > _STALLED_AFTER_S:
+                stalled.append(f"{topic}-{partition} goes on to {end}, but nothing has come after {at}")
                 self._watched[place] = (at, float("inf"))
-                raise SourceFault(f"{topic}-{partition} goes on to {end}, but nothing has come after {at}")
+        if stalled:
+            raise SourceFault("; ".join(stalled))
         return behind
 
 
