@@ -18,6 +18,7 @@ from infra.clock import Clock
 from infra.http.last_positions import LastPositions
 from infra.http.tokens import read_secret
 from infra.kafka.ports import LogReader
+from infra.postgres.migrate import migrate_when_up
 from infra.s3.store import ObjectStore
 from infra.sealing.keys import KeyRing
 from infra.settings import Settings
@@ -40,9 +41,10 @@ async def open_api(
 ) -> AsyncIterator[ApiPorts]:
     """The ports of `api.routes.ROUTES`; listens for positions while it is open.
 
-    The schema must be there (`infra.postgres.migrate`); `pool` and `reader` stay the caller's. Raises OperatorError
-    where the deployment's secret is missing.
+    Brings the schema up to date first. `pool` and `reader` stay the caller's. Raises OperatorError where PostgreSQL
+    does not answer or the deployment's secret is missing.
     """
+    await asyncio.to_thread(migrate_when_up, settings.postgres_dsn)
     reached = Reached()
     consistency = Consistency(reached, KafkaLogEnd(reader), last_positions, settings.partitions)
     ports = ApiPorts(

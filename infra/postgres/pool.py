@@ -18,6 +18,7 @@ UNAVAILABLE = (
     asyncpg.QueryCanceledError,
     asyncpg.TooManyConnectionsError,
     asyncpg.AdminShutdownError,
+    asyncpg.UndefinedTableError,  # the schema is not there yet
     OSError,
     TimeoutError,
 )
