@@ -20,9 +20,9 @@ _WAIT = re.compile(r"wait=([0-9]{1,9})")
 
 
 class JobInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the model works on."""
+    """What the model works on: one of the account's assets."""
 
-    asset: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    asset: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
 
 
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -32,7 +32,7 @@ BODIES: list[tuple[Any, str]] = [
     ({"model": "sandbox/echo", "input": {"asset": "asset_1"}}, "input"),
     ({"model": "classical/upscale"}, "input"),
     ({"model": "classical/upscale", "input": "asset_1"}, "input"),
-    ({"model": "classical/upscale", "input": {}}, "input.asset"),
+    ({"model": "classical/upscale", "input": {}}, "input"),
     ({"model": "classical/upscale", "input": {"asset": ""}}, "input.asset"),
     ({"model": "classical/upscale", "input": {"asset": "asset_1", "url": "x"}}, "input.url"),
     ({"model": "classical/upscale", "input": {"asset": "asset_1"}, "params": {"scale": 3}}, "params.scale"),
