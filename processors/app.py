@@ -22,10 +22,12 @@ from infra.kafka.appender import CommandAppender
 from infra.kafka.client import start_client
 from infra.kafka.cluster import refresh
 from infra.kafka.reader import KafkaLogReader
+from infra.kafka.trimmer import KafkaTrimmer
 from infra.settings import Settings
 from processors.agents import HEARTBEAT_MS, GroupMember
 from processors.effects import Addressing
 from processors.loop import OwnerPorts, PartitionOwner
+from processors.retention import keep_trimmed
 from processors.supervision import Fleet, MakeOwner, Owner
 from schemas import topics
 
@@ -42,13 +44,6 @@ class ProcessorFailed(Exception):
 def processor_group(deployment: str) -> str:
     """The consumer group of a deployment's processors."""
     return f"{deployment}.processors"
-
-
-class _WatchedOwner(PartitionOwner):
-    @property
-    def stopped(self) -> bool:
-        """Too many commands were put aside: the partition waits for an operator."""
-        return self._progress.stopped
 
 
 class Connections:
@@ -83,15 +78,26 @@ async def processor_owners(settings: Settings) -> AsyncIterator[MakeOwner]:
         ticks = CommandAppender(await connections.of(0), topics.COMMANDS)
         stack.push_async_callback(ticks.close)
         addressing = Addressing(settings.deployment, settings.partitions)
+        owners: dict[int, PartitionOwner] = {}
+
+        def positions() -> dict[int, int]:
+            return {partition: owner.next_offset for partition, owner in owners.items()}
 
         async def make(partition: int) -> Owner:
             client = await connections.of(partition)
             await refresh(client)
             transactions = owner_producers(client, settings.deployment, partition)
             ports = OwnerPorts(transactions, KafkaLogReader(client), ticks, SystemClock(), SystemIds())
-            return _WatchedOwner(partition, addressing, ports)
+            owners[partition] = PartitionOwner(partition, addressing, ports)
+            return owners[partition]
 
-        yield make
+        reader, trimmer = KafkaLogReader(await connections.of(0)), KafkaTrimmer(settings.kafka)
+        trimming = asyncio.create_task(keep_trimmed(reader, trimmer, SystemClock(), positions))
+        try:
+            yield make
+        finally:
+            trimming.cancel()
+            await asyncio.gather(trimming, return_exceptions=True)
 
 
 async def serve_partitions(

@@ -15,6 +15,7 @@ BATCH_COMMANDS = Histogram(
     "darkroom_transaction_commands", "Commands in a transaction", buckets=(1, 2, 5, 10, 50, 100, 500, 1000)
 )
 TAKEOVERS = Counter("darkroom_takeovers_total", "Partitions taken over")
+OWNER_FAILURES = Counter("darkroom_owner_failures_total", "Owners that ended with an error and were made anew")
 HOLES = Counter("darkroom_command_holes_total", "Gaps in the offsets of `commands` that had to be read again")
 TROUBLES = Counter("darkroom_commands_in_trouble_total", "Commands unreadable or quarantined", ["kind"])
 STOPPED = Gauge("darkroom_partition_stopped", "1 while too many troubles hold the partition", ["partition"])

@@ -34,6 +34,7 @@ from typing import Protocol
 import structlog
 
 from infra.kafka.ports import Record
+from processors import metrics
 
 INBOX_RECORDS_MAX = 4_000
 LOOK_EVERY_S = 1.0
@@ -111,6 +112,7 @@ class OwnerSupervisor:
             try:
                 await self._own(await self._make_owner(self.partition))
             except Exception as error:
+                metrics.OWNER_FAILURES.inc()
                 log.warning("owner failed", partition=self.partition, error=repr(error))
             finally:
                 self._forget()

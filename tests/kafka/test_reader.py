@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from infra.kafka.client import connection_arguments, start_client
 from infra.kafka.ports import Outgoing, ReadFault
 from infra.kafka.reader import KafkaLogReader, end_offsets
 from infra.kafka.transactions import TransactionalProducer
+from infra.kafka.trimmer import KafkaTrimmer
 from infra.settings import Settings
 from tests.kafka.topic import fresh, make_topics
 from tests.proxy import END_TXN, KafkaProxy, proxied_client
@@ -89,10 +89,7 @@ async def test_every_begin_gives_exactly_the_rest(log: Log) -> None:
 
 
 async def test_a_begin_that_retention_has_taken_is_a_fault_not_a_shorter_log(log: Log) -> None:
-    admin = AIOKafkaAdminClient(**connection_arguments(log.settings.kafka))
-    await admin.start()
-    await admin.delete_records({TopicPartition(log.topic, 0): RecordsToDelete(before_offset=2)})
-    await admin.close()
+    await KafkaTrimmer(log.settings.kafka).delete_before(log.topic, 0, 2)
     assert await log.reader.begin_offset(log.topic, 0) == 2
     with pytest.raises(ReadFault, match="holds offsets 2 to 8"):
         await log.values(begin=0)
