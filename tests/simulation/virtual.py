@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 T0 = 1_800_000_000_000
+ROUNDS_MAX = 200_000  # a life under faults takes 5,000
 
 
 class _NobodyMoves(RuntimeError):
@@ -17,9 +18,13 @@ class _Selector(selectors.SelectSelector):
     """Skips what would be waiting."""
 
     now_s = 0.0
+    rounds = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
+        self.rounds += 1
+        if self.rounds > ROUNDS_MAX:
+            raise _NobodyMoves("something goes round in circles")
         if not ready:
             if timeout is None:
                 raise _NobodyMoves("every task waits for something that never comes")
