@@ -29,6 +29,7 @@ from processors.effects import Addressing
 from processors.loop import OwnerPorts, PartitionOwner
 from processors.retention import keep_trimmed
 from processors.supervision import Fleet, MakeOwner, Owner
+from processors.turns import Turns
 from schemas import topics
 
 PARTITIONS_A_CLIENT = 8
@@ -77,7 +78,7 @@ async def processor_owners(settings: Settings) -> AsyncIterator[MakeOwner]:
         connections = Connections(settings, stack)
         ticks = CommandAppender(await connections.of(0), topics.COMMANDS)
         stack.push_async_callback(ticks.close)
-        addressing = Addressing(settings.deployment, settings.partitions)
+        addressing, turns = Addressing(settings.deployment, settings.partitions), Turns()
         owners: dict[int, PartitionOwner] = {}
 
         def positions() -> dict[int, int]:
@@ -87,7 +88,7 @@ async def processor_owners(settings: Settings) -> AsyncIterator[MakeOwner]:
             client = await connections.of(partition)
             await refresh(client)
             transactions = owner_producers(client, settings.deployment, partition)
-            ports = OwnerPorts(transactions, KafkaLogReader(client), ticks, SystemClock(), SystemIds())
+            ports = OwnerPorts(transactions, KafkaLogReader(client), ticks, SystemClock(), SystemIds(), turns)
             owners[partition] = PartitionOwner(partition, addressing, ports)
             return owners[partition]
 

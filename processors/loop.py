@@ -24,7 +24,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from msgspec.structs import replace
@@ -38,6 +38,7 @@ from processors.batch import Batch, DecisionFailed, suspect_record
 from processors.effects import Addressing
 from processors.store import Store
 from processors.takeover import load_store
+from processors.turns import Turns
 from schemas import topics
 from schemas.codec import Unreadable, unpack_items
 from schemas.commands import CommandUnreadable, Envelope, ResumePartition, Tick, decode_command, encode_command
@@ -54,13 +55,14 @@ class CommandsGone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OwnerPorts:
-    """What an owner needs of the world; `transactions` is new for each owner."""
+    """What an owner needs of the world; `transactions` is new for each owner, `turns` those of the process."""
 
     transactions: TransactionalLog
     reader: LogReader
     ticks: Appender
     clock: Clock
     ids: IdSource
+    turns: Turns = field(default_factory=Turns)
 
 
 class PartitionOwner:
@@ -158,9 +160,13 @@ class PartitionOwner:
         return await self._ports.reader.end_offset(topics.COMMANDS, self.partition, committed=False)
 
     async def _transact(self, queue: deque[Record]) -> None:
-        """One transaction over what is queued, within the limits; takes from the queue what is wholly applied."""
+        """By its turn, one transaction over what is queued, within limits; what is wholly applied leaves the queue."""
         if self._progress.stopped:
             await self._wait_for_resume()
+        async with self._ports.turns.turn():
+            await self._transact_now(queue)
+
+    async def _transact_now(self, queue: deque[Record]) -> None:
         batch = Batch(self._store, self._progress, self.partition, self._addressing)
         failure: DecisionFailed | None = None
         try:
