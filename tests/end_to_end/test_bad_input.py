@@ -67,7 +67,7 @@ SUBMITS = [
     submit("a picture where none is taken", "input", {**ECHO, "input": ASSET}),
     submit("no picture where one is needed", "input", UPSCALE),
     submit("input is a text", "input", {**UPSCALE, "input": UNKNOWN_ASSET}),
-    submit("input is empty", "input.asset", {**UPSCALE, "input": {}}),
+    submit("input is empty", "input", {**UPSCALE, "input": {}}),
     submit("asset is unknown", "input.asset", {**UPSCALE, "input": ASSET}, 400, 404),
     submit("asset is no id", "input.asset", {**UPSCALE, "input": {"asset": "../../etc"}}, 400, 404),
     submit("asset is a number", "input.asset", {**UPSCALE, "input": {"asset": 7}}),
