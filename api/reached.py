@@ -105,7 +105,8 @@ class Listener:
             try:
                 await self._listen()
             except (*UNAVAILABLE, asyncpg.PostgresError) as error:
-                _log.warning("positions-not-heard", reason=repr(error))
+                if self.connected:
+                    _log.warning("positions-not-heard", reason=repr(error))
             self.connected = False
             await asyncio.sleep(_RETRY_S)
 
