@@ -1,10 +1,11 @@
 """Replies: from the decider's transaction to the request that waits for it.
 
-Theory of operation. A gateway has an incarnation, a name that no other process ever had; its replies come to the one
-partition of `replies` that the name hashes to. The reader begins at the partition's end as of its start (nobody waits
-for anything older), follows it with read_committed fetches at explicit offsets, and drops what is keyed for others. A
-reply is matched to its waiter by correlation id; one without a waiter is dropped, the client has its 202. A reader that
-falls behind or fails delays answers and loses none: waiters ask the read model beside it (design section 2, point 21).
+Theory of operation. A gateway has an incarnation, a name that no other process ever had, and the owner of partition p
+writes its replies to partition p of `replies` under that name: an owner that hangs with an open transaction holds back
+its own accounts' answers and nobody else's. The reader follows all partitions from their ends as of its start (nobody
+waits for anything older) and drops what is keyed for others. A reply is matched to its waiter by correlation id; one
+without a waiter is dropped, the client has its 202. A reader that falls behind or fails delays answers and loses none:
+waiters ask the read model beside it (design section 2, point 21).
 """
 
 from __future__ import annotations
@@ -15,15 +16,11 @@ from typing import Protocol
 
 import msgspec
 
-from infra.kafka.ports import LogReader, ReadFault
+from infra.kafka.ports import Follower
 from infra.logs import get_logger
-from schemas.identifiers import partition_of
 from schemas.replies import Reply, decode_replies
-from schemas.topics import REPLIES
 
-_NO_END = 1 << 62
 _RETRY_S = 0.5
-_SILENCE_PAUSE_S = 0.005
 _log = get_logger(__name__)
 
 
@@ -113,38 +110,32 @@ class ReplyReader(Protocol):
 
 
 class LogReplyReader:
-    """`ReplyReader` over the topic. Its log reader needs a connection of its own: fetches wait at the broker."""
+    """`ReplyReader` over the topic."""
 
-    def __init__(self, reader: LogReader, waiters: Waiters, partitions: int) -> None:
-        self._reader, self._waiters = reader, waiters
-        self._partition = partition_of(waiters.incarnation, partitions)
+    def __init__(self, follower: Follower, waiters: Waiters) -> None:
+        self._follower, self._waiters = follower, waiters
         self._key = waiters.incarnation.encode()
-        self._position: int | None = None
+        self._ready = False
 
     @property
     def is_ready(self) -> bool:
-        return self._position is not None
+        return self._ready
 
     async def run(self) -> None:
-        while True:
-            try:
-                if self._position is None:
-                    self._position = await self._reader.end_offset(REPLIES, self._partition)
-                await self._follow(self._position)
-            except ReadFault as error:
-                await self._recover(error)
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:
-                _log.error("replies-not-read", exc_info=error)
-                await asyncio.sleep(_RETRY_S)
-
-    async def _follow(self, position: int) -> None:
-        async for batch in self._reader.read(REPLIES, self._partition, position, _NO_END):
-            for record in batch:
-                if record.key == self._key and record.value is not None:
-                    self._hand_out(record.value)
-            self._position = batch[-1].offset + 1
+        try:
+            while True:
+                try:
+                    if not self._ready:
+                        await self._follower.start()
+                        self._ready = True
+                    for record in await self._follower.poll():
+                        if record.key == self._key and record.value is not None:
+                            self._hand_out(record.value)
+                except Exception as error:
+                    _log.error("replies-not-read", exc_info=error)
+                    await asyncio.sleep(_RETRY_S)
+        finally:
+            await self._follower.close()
 
     def _hand_out(self, value: bytes) -> None:
         try:
@@ -154,14 +145,3 @@ class LogReplyReader:
             return
         for reply in replies:
             self._waiters.deliver(reply)
-
-    async def _recover(self, error: ReadFault) -> None:
-        """Silence is normal; a position that retention has passed begins anew at the oldest record."""
-        await asyncio.sleep(_SILENCE_PAUSE_S)
-        try:
-            oldest = await self._reader.begin_offset(REPLIES, self._partition)
-        except ReadFault:
-            _log.warning("replies-not-read", reason=str(error))
-            await asyncio.sleep(_RETRY_S)
-            return
-        self._position = max(self._position or 0, oldest)

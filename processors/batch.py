@@ -79,7 +79,7 @@ class Batch:
         self._store.change({position_key(self._store.stream): self.progress})
         return [
             *self._records,
-            *reply_records(self._answers, self._addressing, time_ms),
+            *reply_records(self._answers, self._partition, time_ms),
             *state_records(self._store.take_writes(), self._partition, time_ms),
         ]
 

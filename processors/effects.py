@@ -14,7 +14,6 @@ from processors.jobs.state import Job, job_key
 from schemas import topics
 from schemas.cloudevents import rfc3339, source_of
 from schemas.events import AttemptReleased, Event, EventData, cloud_event_type, encode_event
-from schemas.identifiers import partition_of
 from schemas.replies import Reply, encode_replies
 from schemas.work import WorkItem, encode_work
 
@@ -101,14 +100,13 @@ def _work_record(draft: Draft, event: Event, released: AttemptReleased, partitio
     return Outgoing(topic, partition, released.job.encode(), encode_work(item), (), event.time_ms)
 
 
-def reply_records(answers: Iterable[tuple[str, Reply]], addressing: Addressing, time_ms: int) -> list[Outgoing]:
-    """Replies packed per gateway, in order."""
+def reply_records(answers: Iterable[tuple[str, Reply]], partition: int, time_ms: int) -> list[Outgoing]:
+    """Replies packed per gateway, in order; an owner writes to its own partition of `replies` only."""
     by_gateway: dict[str, list[Reply]] = {}
     for gateway, reply in answers:
         by_gateway.setdefault(gateway, []).append(reply)
     records = []
     for gateway, replies in by_gateway.items():
-        partition = partition_of(gateway, addressing.partitions)
         for at in range(0, len(replies), REPLIES_A_RECORD_MAX):
             value = encode_replies(replies[at : at + REPLIES_A_RECORD_MAX])
             records.append(Outgoing(topics.REPLIES, partition, gateway.encode(), value, (), time_ms))

@@ -4,37 +4,26 @@ On the topic an event is one record: CloudEvents 1.0 binary mode, the attributes
 the value. Integers only, keys in the order of the fields here. Its id is its position, unique within the deployment.
 """
 
-from collections.abc import Mapping
-
 import msgspec
 
-from schemas.amounts import WindowKind
-from schemas.commands import Json, ReplyAddress, StoredObject
+from schemas.commands import ReplyAddress, StoredObject
+from schemas.event_base import EVENT_SCHEMA as EVENT_SCHEMA
+from schemas.event_base import EventData as EventData
+from schemas.event_base import IdempotencyUse as IdempotencyUse
+from schemas.event_base import WindowUse as WindowUse
+from schemas.job_events import AttemptEnded as AttemptEnded
+from schemas.job_events import AttemptReleased as AttemptReleased
+from schemas.job_events import JobAccepted as JobAccepted
+from schemas.job_events import JobCanceled as JobCanceled
+from schemas.job_events import JobExpired as JobExpired
+from schemas.job_events import JobFailed as JobFailed
+from schemas.job_events import JobRequeued as JobRequeued
+from schemas.job_events import JobStarted as JobStarted
+from schemas.job_events import JobSucceeded as JobSucceeded
+from schemas.job_events import LeaseRenewed as LeaseRenewed
 from schemas.plans import Plan
 from schemas.positions import Position
 from schemas.refusals import AnyRefusal
-
-EVENT_SCHEMA = 1
-
-
-class WindowUse(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Units taken from the window of `kind` that began at `start_ms`."""
-
-    kind: WindowKind
-    start_ms: int
-    units: int
-
-
-class IdempotencyUse(msgspec.Struct, frozen=True, gc=False):
-    """The key (hex) and fingerprint a decision was made under, and when the key is forgotten."""
-
-    key: str
-    fingerprint: str
-    expires_ms: int
-
-
-class EventData(msgspec.Struct, frozen=True, tag_field="type", gc=False):
-    """Base of all events; `type` in the value is the tag."""
 
 
 class PlanPublished(EventData, frozen=True, tag="plan-published"):
@@ -78,31 +67,6 @@ class AssetRegistered(EventData, frozen=True, tag="asset-registered"):
     idempotency: IdempotencyUse | None
 
 
-class JobAccepted(EventData, frozen=True, tag="job-accepted"):
-    """The job stands in its account's queue of `lane` at `queue_number`; its price is reserved by the next event."""
-
-    job: str
-    model: str
-    engine: str
-    engine_version: str
-    lane: str
-    params: Mapping[str, Json]
-    input: str | None
-    sealed: str | None
-    cost: int
-    plan: str
-    plan_version: int
-    attempts_max: int
-    run_deadline_ms: int
-    in_flight_jobs_max: int
-    queue_number: int
-    queue_until_ms: int
-    client_waits_until_ms: int | None
-    balance: int
-    reply: ReplyAddress | None
-    idempotency: IdempotencyUse | None
-
-
 class CreditsReserved(EventData, frozen=True, tag="credits-reserved"):
     """A job's price left the balance and its windows."""
 
@@ -113,63 +77,6 @@ class CreditsReserved(EventData, frozen=True, tag="credits-reserved"):
     balance: int
 
 
-class AttemptReleased(EventData, frozen=True, tag="attempt-released"):
-    """The job left its account's queue for the lane; the attempt's lease and run time count from here."""
-
-    job: str
-    attempt: int
-    lease_until_ms: int
-    run_until_ms: int
-
-
-class JobStarted(EventData, frozen=True, tag="job-started"):
-    """A dispatcher began on the attempt."""
-
-    job: str
-    attempt: int
-    dispatcher: str
-    lease_until_ms: int
-
-
-class LeaseRenewed(EventData, frozen=True, tag="lease-renewed"):
-    """The attempt showed that it lives."""
-
-    job: str
-    attempt: int
-    lease_until_ms: int
-
-
-class AttemptEnded(EventData, frozen=True, tag="attempt-ended"):
-    """The attempt gave no result and its slot is free; the job goes on at `retry_at_ms` (None: it had ended before).
-
-    `counted` is False where it was no failure of the job (the engine was away, the lease ended before a start).
-    """
-
-    job: str
-    attempt: int
-    reason: str
-    counted: bool
-    retry_at_ms: int | None
-
-
-class JobRequeued(EventData, frozen=True, tag="job-requeued"):
-    """The job stands in its account's queue again."""
-
-    job: str
-    queue_number: int
-
-
-class JobSucceeded(EventData, frozen=True, tag="job-succeeded"):
-    """The attempt's result is the job's result and asset number `number` of the account; its slot is free."""
-
-    job: str
-    attempt: int
-    asset: str
-    number: int
-    result: StoredObject
-    model_ms: int
-
-
 class CreditsCaptured(EventData, frozen=True, tag="credits-captured"):
     """The reservation became a charge."""
 
@@ -177,30 +84,6 @@ class CreditsCaptured(EventData, frozen=True, tag="credits-captured"):
     units: int
     plan_version: int
     balance: int
-
-
-class JobFailed(EventData, frozen=True, tag="job-failed"):
-    """The job ended without a result; `reason` is a word, `detail` one sentence.
-
-    `attempt` is the one whose end this was (its slot is free), None where none held a slot.
-    """
-
-    job: str
-    attempt: int | None
-    reason: str
-    detail: str
-
-
-class JobCanceled(EventData, frozen=True, tag="job-canceled"):
-    """The client ended the job; a slot that an attempt holds stays taken until that attempt ends."""
-
-    job: str
-
-
-class JobExpired(EventData, frozen=True, tag="job-expired"):
-    """The job waited longer than its plan lets it."""
-
-    job: str
 
 
 class CreditsReleased(EventData, frozen=True, tag="credits-released"):

@@ -12,7 +12,6 @@ FOLDERS = ("ingest", "processors", "projections", "api", "infra", "schemas", "te
 MODULE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 70
 TOO_LONG: dict[str, int] = {
-    "schemas/events.py": 345,
     "processors/agents.py": 304,
     "tests/unit/dispatch/test_runner.py": 302,
 }

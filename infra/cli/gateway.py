@@ -38,6 +38,7 @@ from infra.http.tokens import KeyFolder, TokenVerifier, read_secret
 from infra.ids import SystemIds
 from infra.kafka.appender import CommandAppender
 from infra.kafka.client import BrokersUnreachable, start_client
+from infra.kafka.follower import KafkaFollower
 from infra.kafka.reader import KafkaLogReader
 from infra.logs import get_logger
 from infra.plans import load_catalogue
@@ -54,14 +55,12 @@ from ingest.ports import IngestPorts
 from ingest.read_side import PostgresReadSide
 from ingest.replies import LogReplyReader, Waiters
 from schemas.catalogue import Catalogue
-from schemas.topics import COMMANDS
+from schemas.topics import COMMANDS, REPLIES
 
 Part = Literal["all", "ingest", "api"]
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 10
 _KEEP_ALIVE_S = 75
-_REPLY_FETCH_WAIT_MS = 100  # a commit wakes the fetch at once; this only bounds a wake-up that is missed
-_SILENCE_S = 600.0  # how long the replies may be silent before their reader looks for the log's beginning again
 _log = get_logger(__name__)
 
 
@@ -206,11 +205,7 @@ async def _start_ingest(shared: _Shared, stack: AsyncExitStack, checks: dict[str
     following = await _client(settings, stack, "gateway-replies")
     ids = SystemIds()
     waiters = Waiters(ids.mint("gw"))
-    replies = LogReplyReader(
-        KafkaLogReader(following, wait_ms=_REPLY_FETCH_WAIT_MS, progress_timeout_s=_SILENCE_S),
-        waiters,
-        settings.partitions,
-    )
+    replies = LogReplyReader(KafkaFollower(following, REPLIES, settings.partitions), waiters)
     checks["replies"] = partial(_is_ready, replies)
     following_task = asyncio.create_task(replies.run(), name="follow replies")
     stack.push_async_callback(_cancelled, following_task)

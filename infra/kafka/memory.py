@@ -241,3 +241,34 @@ class MemoryAppender:
             self.lose_acknowledgement = False
             raise OutcomeUnknown(f"the acknowledgement of {self._topic}-{partition} was lost")
         return [Appended(record.offset, index, record.timestamp_ms) for index in range(len(items))]
+
+
+class MemoryFollower:
+    """Implements `infra.kafka.ports.Follower`; looks every few milliseconds."""
+
+    def __init__(self, log: MemoryLog, topic: str, partitions: int) -> None:
+        self._log = log
+        self._topic = topic
+        self._positions = dict.fromkeys(range(partitions), 0)
+
+    async def start(self) -> None:
+        """Stand at the end of every partition."""
+        for partition in self._positions:
+            self._positions[partition] = await self._log.end_offset(self._topic, partition)
+
+    async def poll(self) -> Sequence[Record]:
+        """See the port."""
+        found: list[Record] = []
+        for partition, position in self._positions.items():
+            begin = max(position, await self._log.begin_offset(self._topic, partition))
+            end = await self._log.end_offset(self._topic, partition)
+            if begin < end:
+                async for batch in self._log.read(self._topic, partition, begin, end):
+                    found.extend(batch)
+                self._positions[partition] = end
+        if not found:
+            await asyncio.sleep(0.005)
+        return found
+
+    async def close(self) -> None:
+        """Nothing is under way."""

@@ -104,6 +104,22 @@ class LogReader(Protocol):
         ...
 
 
+class Follower(Protocol):
+    """What is appended to a topic from `start` on, all partitions, committed records only."""
+
+    async def start(self) -> None:
+        """Stand at the end of every partition. Raises `ReadFault`."""
+        ...
+
+    async def poll(self) -> Sequence[Record]:
+        """What has come, each partition in its order; empty after a while without any, or while a broker is away."""
+        ...
+
+    async def close(self) -> None:
+        """Stop following; harmless twice."""
+        ...
+
+
 class Appender(Protocol):
     """Appends items to ``commands``: idempotent, never in a transaction."""
 

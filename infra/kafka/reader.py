@@ -115,7 +115,7 @@ class KafkaLogReader:
         ((_, (entry,)),) = answer.topics
         if entry[1] != 0:
             raise for_code(entry[1])(f"{topic}-{partition} at {position}")
-        return _decode(TopicPartition(topic, partition), entry[-1], _aborted(entry), position, isolation)
+        return decode_fetched(TopicPartition(topic, partition), entry[-1], aborted_of(entry), position, isolation)
 
     async def _out_of_range(self, topic: str, partition: int, position: int) -> ReadFault:
         begin = await self.begin_offset(topic, partition)
@@ -145,7 +145,7 @@ class KafkaLogReader:
             ) from error
 
 
-def _aborted(entry: Sequence[Any]) -> list[tuple[int, int]]:
+def aborted_of(entry: Sequence[Any]) -> list[tuple[int, int]]:
     """The aborted transactions of a Fetch answer's partition (version 4 and up), as (producer id, first offset)."""
     for field in entry:
         if isinstance(field, list):
@@ -153,9 +153,10 @@ def _aborted(entry: Sequence[Any]) -> list[tuple[int, int]]:
     return []
 
 
-def _decode(
+def decode_fetched(
     place: Any, data: bytes, aborted: list[tuple[int, int]], position: int, isolation: int
 ) -> tuple[list[Record], int]:
+    """The readable records of one partition of a Fetch answer, and the offset to fetch next."""
     records = PartitionRecords(place, MemoryRecords(data), aborted, position, None, None, True, isolation)
     batch = [
         Record(record.offset, record.timestamp, record.key, record.value, tuple(record.headers)) for record in records

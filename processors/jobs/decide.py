@@ -19,7 +19,7 @@ from processors.accounts.state import (
     ring_key,
 )
 from processors.draft import Draft
-from processors.jobs.endings import fail, live_job, release, retry, succeed, tell
+from processors.jobs.endings import fail, live_job, release, reservation_of, retry, succeed, tell
 from processors.jobs.state import Backoff, Ending, Released, Running, Waiting
 from processors.overlay import typed
 from schemas import commands as cmd
@@ -184,16 +184,23 @@ def record_outcome(draft: Draft, command: cmd.RecordOutcome) -> None:
 def cancel_job(draft: Draft, command: cmd.CancelJob) -> None:
     """End the job now; its money is back at once, a slot that an attempt holds is not."""
     account = draft.envelope.account
-    job = live_job(draft, account, command.job)
-    header = draft.account(account)
-    if job is None or header is None:
+    header, plan = draft.account(account), draft.plan()
+    terms = plan.terms(header.product, header.plan) if header and plan else None
+    if header is None or terms is None:
         refuse(draft, account if header else draft.stream, no.JobUnknown(command.job))
+        return
+    if answered_before(draft):
+        return
+    job = live_job(draft, account, command.job)
+    if job is None:
+        refuse(draft, account, no.JobUnknown(command.job))
         return
     if isinstance(job.phase, Ending):
         refuse(draft, account, no.JobEnded(command.job, "canceled"))
         return
-    draft.emit(account, ev.JobCanceled(command.job))
-    balance = release(draft, account, command.job, "canceled")
+    balance = header.available + reservation_of(draft, account, command.job).units
+    draft.emit(account, ev.JobCanceled(command.job, balance, idempotency_use(draft, terms)))
+    release(draft, account, command.job, "canceled")
     tell(draft, account, job, JobEndedAnswer(command.job, "canceled", 0, balance))
     draw(draft, job.lane)
     draft.answer(draft.envelope.reply, account, JobCancelAccepted(command.job, balance))

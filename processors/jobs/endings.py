@@ -41,7 +41,7 @@ def succeed(draft: Draft, command: cmd.RecordOutcome, job: Job, outcome: cmd.Suc
     number = header.assets + 1
     succeeded = ev.JobSucceeded(name, command.attempt, asset, number, outcome.result, outcome.model_ms)
     draft.emit(account, succeeded)
-    reservation = _reservation(draft, account, name)
+    reservation = reservation_of(draft, account, name)
     balance = header.available
     draft.emit(account, ev.CreditsCaptured(name, reservation.units, reservation.plan_version, balance))
     answer = JobEndedAnswer(name, "succeeded", reservation.units, balance, asset, outcome.result)
@@ -64,7 +64,7 @@ def expire(draft: Draft, account: str, name: str, job: Job) -> None:
 
 def release(draft: Draft, account: str, name: str, reason: str) -> int:
     """End the job's reservation without a charge; the balance after it."""
-    reservation = _reservation(draft, account, name)
+    reservation = reservation_of(draft, account, name)
     balance = draft.header(account).available + reservation.units
     draft.emit(account, ev.CreditsReleased(name, reservation.units, reservation.windows, reason, balance))
     return balance
@@ -76,7 +76,8 @@ def tell(draft: Draft, account: str, job: Job, answer: JobEndedAnswer) -> None:
         draft.answer(address, account, answer)
 
 
-def _reservation(draft: Draft, account: str, job: str) -> Reservation:
+def reservation_of(draft: Draft, account: str, job: str) -> Reservation:
+    """The reservation of a job whose money has not ended; it is a bug to ask for one that has."""
     reservation = typed(draft.get(reservation_key(account, job)), Reservation)
     assert reservation is not None, f"the reservation of {job} has ended before"
     return reservation

@@ -36,7 +36,7 @@ from processors.overlay import Overlay
 from schemas import events as ev
 from schemas.commands import ReplyAddress
 from schemas.identifiers import PARTITION_STREAM_PREFIX
-from schemas.replies import JobDecided
+from schemas.replies import JobCancelAccepted, JobDecided
 
 Lane = TypeVar("Lane", LaneUse, LaneShare)
 
@@ -129,6 +129,7 @@ def job_expired(state: Overlay, event: ev.Event, data: ev.JobExpired) -> None:
 
 
 def job_canceled(state: Overlay, event: ev.Event, data: ev.JobCanceled) -> None:
+    remember(state, event, data.idempotency, data.job, JobCancelAccepted(data.job, data.balance))
     job = job_of(state, event.account, data.job)
     if isinstance(job.phase, Released | Running):
         ending = Ending(job.phase.lease_until_ms, job.phase.run_until_ms)

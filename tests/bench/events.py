@@ -187,7 +187,7 @@ class Partition:
         account, job = life.account, life.job
         if life.step == 0 and life.way in ("canceled", "expired"):
             life.step = -1
-            end: ev.AnyEvent = ev.JobCanceled(job) if life.way == "canceled" else ev.JobExpired(job)
+            end: ev.AnyEvent = ev.JobCanceled(job, 0, None) if life.way == "canceled" else ev.JobExpired(job)
             return self._own(account, [end, self._release(life)])
         if life.step == 0:
             life.step, life.attempt = 1, life.attempt + 1

@@ -94,7 +94,7 @@ async def test_events_of_a_job_come_in_order_without_their_delivery(side: Readin
     account = side.account()
     side.log.say(account, *opening(), accepted("job_1"), ev.CreditsReserved("job_1", 1, (), 1, 9))
     side.log.say(account, accepted("job_2"), ev.CreditsReserved("job_2", 1, (), 1, 8))
-    side.log.say(account, ev.JobCanceled("job_1"), ev.CreditsReleased("job_1", 1, (), "canceled", 9))
+    side.log.say(account, ev.JobCanceled("job_1", 9, None), ev.CreditsReleased("job_1", 1, (), "canceled", 9))
     events = document(await side.get("/v1/jobs/job_1/events"))["data"]
     words = ("job-accepted", "credits-reserved", "job-canceled", "credits-released")
     assert [event["type"] for event in events] == [f"darkroom.{word}.v1" for word in words]

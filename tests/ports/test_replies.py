@@ -5,32 +5,35 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import NamedTuple
 
 import pytest
 
 from infra.clock import SystemClock
 from infra.kafka.client import start_client
-from infra.kafka.memory import MemoryLog
-from infra.kafka.ports import LogReader, Outgoing, TransactionalLog
-from infra.kafka.reader import KafkaLogReader
+from infra.kafka.follower import KafkaFollower
+from infra.kafka.memory import MemoryFollower, MemoryLog
+from infra.kafka.ports import Follower, Outgoing, TransactionalLog, TransactionError
 from infra.kafka.transactions import TransactionalProducer
 from infra.settings import Settings
 from ingest.replies import LogReplyReader, TooManyWaiters, Waiters
 from schemas.identifiers import partition_of
 from schemas.replies import Done, Reply, encode_replies
 from schemas.topics import REPLIES
+from tests.proxy import END_TXN, KafkaProxy, proxied_client
 
 PARTITIONS = 8
 
 
 class World(NamedTuple):
-    """A log with the topic `replies`: a reader of its own connection, and transactional producers by name."""
+    """A log with the topic `replies`: a follower of its own connection, and transactional producers by name."""
 
-    reader: LogReader
+    follower: Follower
     producer: Callable[[str], TransactionalLog]
+    hang: Callable[[str, Outgoing], Awaitable[None]]
     memory: MemoryLog | None
 
 
@@ -38,15 +41,40 @@ class World(NamedTuple):
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     if request.param == "memory":
         log = MemoryLog(SystemClock(), {REPLIES: PARTITIONS})
-        yield World(log, log.producer, log)
+        yield World(MemoryFollower(log, REPLIES, PARTITIONS), log.producer, partial(_hang_in_memory, log), log)
         return
     settings: Settings = request.getfixturevalue("kafka")
     writing, following = await asyncio.gather(start_client(settings.kafka), start_client(settings.kafka))
     try:
-        reader = KafkaLogReader(following, wait_ms=10, progress_timeout_s=1.0)
-        yield World(reader, lambda name: TransactionalProducer(writing, name), None)
+        follower = KafkaFollower(following, REPLIES, PARTITIONS)
+        hang = partial(_hang_on_kafka, settings)
+        yield World(follower, lambda name: TransactionalProducer(writing, name), hang, None)
     finally:
         await asyncio.gather(writing.close(), following.close())
+
+
+async def _hang_in_memory(log: MemoryLog, name: str, outgoing: Outgoing) -> None:
+    """Append inside a transaction that nobody ends."""
+    producer = log.producer(name)
+    await producer.initialise()
+    log.fault, log.fault_id = "after-append", name
+    with pytest.raises(TransactionError):
+        await producer.commit([outgoing])
+
+
+async def _hang_on_kafka(settings: Settings, name: str, outgoing: Outgoing) -> None:
+    """The same with a real broker: EndTxn never arrives."""
+    host, port = settings.kafka.bootstrap_servers.rsplit(":", 1)
+    async with KafkaProxy(host, int(port)) as proxy:
+        client = await proxied_client(settings.kafka, proxy)
+        producer = TransactionalProducer(client, name)
+        await producer.initialise()
+        end = proxy.catch_request(END_TXN, "drop")
+        begun = asyncio.create_task(producer.commit([outgoing]))
+        await end.arrived()
+        begun.cancel()
+        await asyncio.gather(begun, return_exceptions=True)
+        await client.close()
 
 
 def record(gateway: str, *correlations: str, partition: int) -> Outgoing:
@@ -56,7 +84,7 @@ def record(gateway: str, *correlations: str, partition: int) -> Outgoing:
 
 @asynccontextmanager
 async def following(world: World, waiters: Waiters) -> AsyncIterator[LogReplyReader]:
-    reader = LogReplyReader(world.reader, waiters, PARTITIONS)
+    reader = LogReplyReader(world.follower, waiters)
     task = asyncio.create_task(reader.run())
     async with asyncio.timeout(10):
         while not reader.is_ready:
@@ -112,7 +140,7 @@ async def test_silence_and_lost_history_do_not_end_the_reader(world: World) -> N
     await producer.initialise()
     waiters = Waiters(gateway)
     async with following(world, waiters):
-        await asyncio.sleep(1.2)  # longer than the log reader waits for progress
+        await asyncio.sleep(0.5)  # longer than a fetch waits at the broker
         if world.memory is not None:
             for _ in range(3):
                 world.memory.append(REPLIES, partition, b"x", key=b"other")
@@ -120,6 +148,19 @@ async def test_silence_and_lost_history_do_not_end_the_reader(world: World) -> N
         with waiters.open("one") as waiter:
             await producer.commit([record(gateway, "one", partition=partition)])
             assert await waiter.take(5) is not None
+
+
+async def test_an_open_transaction_holds_back_its_own_partition_alone(world: World) -> None:
+    gateway = f"gw_{uuid.uuid4().hex}"
+    lively = world.producer(f"lively-{gateway}")
+    await lively.initialise()
+    waiters = Waiters(gateway)
+    async with following(world, waiters):
+        with waiters.open("hung") as held, waiters.open("lively") as waiter:
+            await world.hang(f"hung-{gateway}", record(gateway, "hung", partition=1))
+            await lively.commit([record(gateway, "lively", partition=2)])
+            assert await waiter.take(5) is not None
+            assert await held.take(0.2) is None
 
 
 async def test_waiting_is_bounded_and_forgotten() -> None:

@@ -205,7 +205,7 @@ def test_a_cancel_ends_the_job_and_its_money_at_once(
     assert job is not None
     assert isinstance(job.phase, phase)
     then = world.when(cmd.CancelJob("job_1"), reply="c")
-    assert then.events == [ev.JobCanceled("job_1"), ev.CreditsReleased("job_1", 1, (), "canceled", 10)]
+    assert then.events == [ev.JobCanceled("job_1", 10, None), ev.CreditsReleased("job_1", 1, (), "canceled", 10)]
     assert then.answers == [("r", ended("canceled")), ("c", JobCancelAccepted("job_1", 10))]
     assert (world.job("job_1") is not None) == slot_taken
     assert world.lane().running == int(slot_taken)
@@ -254,3 +254,11 @@ def test_a_cancel_comes_too_late_or_for_nothing() -> None:
     assert world.when(cmd.CancelJob("job_9"), account=BEN).all_events == [(STREAM, unknown)]
     gone = submitted().given(outcome("job_1")).when(cmd.CancelJob("job_1"))
     assert gone.events == [ev.CommandRefused("cancel-job", no.JobUnknown("job_1"))]
+
+
+def test_a_cancel_under_a_key_gives_the_same_answer_again() -> None:
+    world = submitted().given(cmd.CancelJob("job_1"), key=("c", "f"), reply="c1")
+    then = world.when(cmd.CancelJob("job_1"), key=("c", "f"), reply="c2")
+    assert then.types == ["command-duplicate"]
+    assert then.answers == [("c2", JobCancelAccepted("job_1", 10))]
+    assert world.when(cmd.CancelJob("job_2"), key=("c", "g")).types == ["command-refused"]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from processors import store as store_module
 from processors.accounts.state import Idempotency, Queued, idempotency_key, queued_key
-from processors.effects import REPLIES_A_RECORD_MAX, Addressing, reply_records
+from processors.effects import REPLIES_A_RECORD_MAX, reply_records
 from processors.store import Store
 from schemas.codec import STATE_VERSION, StateTooNew, encode_state
 from schemas.replies import Done, Reply, decode_replies
@@ -88,8 +88,8 @@ def test_timers_stay_bounded_while_a_lease_is_renewed_again_and_again() -> None:
 
 def test_replies_are_packed_by_gateway_in_order() -> None:
     answers = [(f"gw_{number % 2}", Reply(str(number), ANNA, "0.0.0.0", Done())) for number in range(500)]
-    records = reply_records(answers, Addressing("test", 4), 7)
-    assert {record.key for record in records} == {b"gw_0", b"gw_1"}
+    records = reply_records(answers, 3, 7)
+    assert {(record.key, record.partition) for record in records} == {(b"gw_0", 3), (b"gw_1", 3)}
     found: dict[bytes, list[str]] = {b"gw_0": [], b"gw_1": []}
     for record in records:
         replies = decode_replies(record.value or b"")

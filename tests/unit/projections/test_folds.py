@@ -58,8 +58,8 @@ STARTED = ev.JobStarted(JOB, 1, "d", 1)
         ([RELEASED, STARTED, ev.AttemptEnded(JOB, 1, "transient", True, 5)], "accepted"),
         ([RELEASED, ev.AttemptEnded(JOB, 1, "transient", True, 5), ev.JobRequeued(JOB, 2)], "accepted"),
         ([RELEASED, STARTED, ev.JobFailed(JOB, 1, "broken", "It broke.")], "failed"),
-        ([ev.JobCanceled(JOB)], "canceled"),
-        ([RELEASED, ev.JobCanceled(JOB), ev.AttemptEnded(JOB, 1, "lease-ended", False, None)], "canceled"),
+        ([ev.JobCanceled(JOB, 9, None)], "canceled"),
+        ([RELEASED, ev.JobCanceled(JOB, 9, None), ev.AttemptEnded(JOB, 1, "lease-ended", False, None)], "canceled"),
         ([ev.JobExpired(JOB)], "expired"),
     ],
 )
