@@ -145,7 +145,8 @@ def check_log(events: Iterable[ev.Event], *, quiet: bool = False) -> None:
             case _:
                 pass
         assert balances[account] >= 0, f"{account} fell below zero at {event.position}"
-        if isinstance(balance := getattr(data, "balance", None), int) and not isinstance(data, ev.JobAccepted | ev.JobCanceled):
+        announces = isinstance(data, ev.JobAccepted | ev.JobCanceled)  # their balance is the one after the next event
+        if isinstance(balance := getattr(data, "balance", None), int) and not announces:
             assert balance == balances[account], f"{event.position} shows {balance}, the sum is {balances[account]}"
     if quiet:
         assert not reserved, f"reservations without an end: {sorted(reserved)}"
