@@ -24,7 +24,9 @@ from tests.stack import Stack
 USERS = 12
 POOR_CREDITS = 5
 RICH_CREDITS = 100_000
-KILL_EVERY_S = 3.2
+COMMANDS_A_SECOND = 40.0
+KINDS = ("processor", "dispatcher", "projector")
+KILL_LIMIT_S = 40.0
 QUIET_LIMIT_S = 120.0
 
 
@@ -53,9 +55,8 @@ async def _storm(stack: Stack, storm: Storm, workload: Workload) -> list[float]:
     """Load and kills side by side; the longest standstill of each partition."""
     still = Standstill(settings_of(Layout(stack.data)))
     watching = asyncio.create_task(still.watch())
-    duration_s = max(10.0, 3 * storm.kills * KILL_EVERY_S)
     killing = asyncio.create_task(_kill(stack, storm))
-    await workload.run(storm.commands, storm.commands / duration_s)
+    await workload.run(storm.commands, COMMANDS_A_SECOND)
     await killing
     watching.cancel()
     await asyncio.wait([watching])
@@ -63,23 +64,24 @@ async def _storm(stack: Stack, storm: Storm, workload: Workload) -> list[float]:
 
 
 async def _kill(stack: Stack, storm: Storm) -> None:
+    """Kill each kind so many times, each time a little after it was healthy again; kinds fall independently."""
     draw = random.Random(storm.seed)
-    for round_ in range(storm.kills):
-        for name in (f"processor-{round_ % 2}", "dispatcher-0", "projector-0"):
-            next_at = time.monotonic() + KILL_EVERY_S * draw.uniform(0.7, 1.3)
-            os.kill(await _pid(stack, name), signal.SIGKILL)
-            await asyncio.sleep(max(0.0, next_at - time.monotonic()))
-
-
-async def _pid(stack: Stack, name: str) -> int:
-    """The component's living process; waits for its restart."""
-    deadline = time.monotonic() + 60
-    while True:
-        pid = (await asyncio.to_thread(stack.status))[name]["pid"]
-        if pid is not None:
-            return int(pid)
-        assert time.monotonic() < deadline, f"{name} was not started again"
-        await asyncio.sleep(0.2)
+    left = dict.fromkeys(KINDS, storm.kills)
+    due: dict[str, float] = {}
+    deadline = time.monotonic() + 60 + storm.kills * KILL_LIMIT_S
+    while any(left.values()):
+        assert time.monotonic() < deadline, f"never healthy again: {left} kills are left"
+        rows = await asyncio.to_thread(stack.status)
+        for kind in (kind for kind in KINDS if left[kind]):
+            name = f"processor-{left[kind] % 2}" if kind == "processor" else f"{kind}-0"
+            if not rows[name]["healthy"]:
+                continue
+            due.setdefault(name, time.monotonic() + draw.uniform(0.3, 4.0))
+            if time.monotonic() >= due[name]:
+                os.kill(rows[name]["pid"], signal.SIGKILL)
+                left[kind] -= 1
+                del due[name]
+        await asyncio.sleep(0.3)
 
 
 async def _until_quiet(users: list[Client]) -> float:
