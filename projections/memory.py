@@ -122,9 +122,10 @@ class MemorySource:
                 return found
             await asyncio.sleep(0.001)
 
-    async def ends(self) -> Mapping[tuple[str, int], int]:
+    async def progress(self) -> Mapping[tuple[str, int], tuple[int, int]]:
         """See the port."""
-        return {place: self._log[place][-1].offset + 1 if self._log.get(place) else 0 for place in self._at}
+        ends = {place: self._log[place][-1].offset + 1 if self._log.get(place) else 0 for place in self._at}
+        return {place: (at, ends[place]) for place, at in self._at.items()}
 
     async def stop(self) -> None:
         """See the port."""

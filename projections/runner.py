@@ -87,7 +87,7 @@ class Runner:
                 intake = Intake(self._generation, self._shares, tracked)
                 events = {(EVENTS, p): offset for p, offset in intake.next_event.items()}
                 await source.start({**events, **{(KEYS, p): offset for p, offset in intake.next_key.items()}})
-                _log.info("projection-begins", behind=await self._watch(source, intake))
+                _log.info("projection-begins", behind=await self._watch(source))
                 await self._read(stop, source, intake, session)
                 await session.finish()
             finally:
@@ -106,19 +106,17 @@ class Runner:
             if not records.get(EVENTS):
                 await session.finish()
             if time.monotonic() > watch_at_s:
-                await self._watch(source, intake)
+                await self._watch(source)
                 watch_at_s = time.monotonic() + _WATCH_EVERY_S
 
-    async def _watch(self, source: Source, intake: Intake) -> int:
-        """How many offsets the models are behind; raises SourceFault when reading stands still before the log's end.
+    async def _watch(self, source: Source) -> int:
+        """How many offsets are left to read; raises SourceFault when reading stands still before the log's end.
 
-        The last offset before the end may be a transaction's marker, which no reader ever gets: an end that a new
-        consumer did not get past either is taken for reached.
+        An end that a new consumer did not get past either is let be until something moves.
         """
         behind, now_s, stalled = 0, time.monotonic(), []
-        for place, end in (await source.ends()).items():
+        for place, (at, end) in (await source.progress()).items():
             topic, partition = place
-            at = intake.next_event[partition] if topic == EVENTS else intake.next_key[partition]
             if topic == EVENTS:
                 metrics.LAG_RECORDS.labels(str(partition)).set(max(0, end - at))
             behind += max(0, end - at)

@@ -18,7 +18,7 @@ from infra.settings import KafkaSettings
 from projections.rows import RawRecord
 from schemas.topics import EVENTS, KEYS
 
-FETCH_WAIT_MS = 50
+FETCH_WAIT_MS = 100
 _FETCH_BYTES_MAX = 8 << 20
 _PARTITION_BYTES_MAX = 2 << 20
 
@@ -40,8 +40,11 @@ class Source(Protocol):
         """What has come, by topic and partition; empty after the timeout. Raises SourceFault."""
         ...
 
-    async def ends(self) -> Mapping[tuple[str, int], int]:
-        """The end of the committed log of each partition. Raises SourceFault."""
+    async def progress(self) -> Mapping[tuple[str, int], tuple[int, int]]:
+        """(next offset to be read, end of the committed log) of each partition. Raises SourceFault.
+
+        The next offset passes transaction markers, which are never handed out.
+        """
         ...
 
     async def stop(self) -> None:
@@ -88,10 +91,13 @@ class KafkaSource:
             records[place.topic][place.partition] = part
         return records
 
-    async def ends(self) -> Mapping[tuple[str, int], int]:
+    async def progress(self) -> Mapping[tuple[str, int], tuple[int, int]]:
         """See the port."""
-        found = await self._asked(self._consumer.end_offsets)
-        return {(place.topic, place.partition): int(end) for place, end in found.items()}
+        ends = await self._asked(self._consumer.end_offsets)
+        return {
+            (place.topic, place.partition): (int(await self._consumer.position(place)), int(ends[place]))
+            for place in self._places
+        }
 
     async def stop(self) -> None:
         """See the port."""

@@ -138,14 +138,14 @@ async def test_a_consumer_that_stands_still_before_the_end_is_replaced(monkeypat
     assert sources == []
 
 
-async def test_an_end_that_no_consumer_gets_past_is_taken_for_a_marker(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_end_that_no_consumer_gets_past_is_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner_module, "_STALLED_AFTER_S", 0.05)
     monkeypatch.setattr(runner_module, "_WATCH_EVERY_S", 0.01)
     opened: list[Source] = []
 
     class Marked(MemorySource):
-        async def ends(self) -> Mapping[tuple[str, int], int]:
-            return {place: end + 1 for place, end in (await super().ends()).items()}
+        async def progress(self) -> Mapping[tuple[str, int], tuple[int, int]]:
+            return {place: (at, end + 1) for place, (at, end) in (await super().progress()).items()}
 
     def open_source() -> Source:
         opened.append(Marked(log))
