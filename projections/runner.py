@@ -96,18 +96,27 @@ class Runner:
                 await session.in_thread(store.close)
 
     async def _read(self, stop: asyncio.Event, source: Source, intake: Intake, session: "_Session") -> None:
-        watch_at_s = time.monotonic() + _WATCH_EVERY_S
-        while not stop.is_set():
-            self._turned_s = time.monotonic()
-            records = await source.poll(_POLL_S, self._batch_events_max)
-            for work in (intake.take_keys(records.get(KEYS, {})), intake.take_events(records.get(EVENTS, {}))):
-                if work is not None:
-                    await session.write(work)
-            if not records.get(EVENTS):
-                await session.finish()
-            if time.monotonic() > watch_at_s:
-                await self._watch(source)
-                watch_at_s = time.monotonic() + _WATCH_EVERY_S
+        watching = asyncio.create_task(self._keep_watching(source))
+        try:
+            while not stop.is_set():
+                self._turned_s = time.monotonic()
+                records = await source.poll(_POLL_S, self._batch_events_max)
+                for work in (intake.take_keys(records.get(KEYS, {})), intake.take_events(records.get(EVENTS, {}))):
+                    if work is not None:
+                        await session.write(work)
+                if not records.get(EVENTS):
+                    await session.finish()
+                if watching.done():
+                    watching.result()
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    async def _keep_watching(self, source: Source) -> None:
+        """Beside the reading, because the answer waits behind a fetch that is under way."""
+        while True:
+            await asyncio.sleep(_WATCH_EVERY_S)
+            await self._watch(source)
 
     async def _watch(self, source: Source) -> int:
         """How many offsets are left to read; raises SourceFault when reading stands still before the log's end.
