@@ -137,10 +137,17 @@ class _Api:
         return content
 
     def _ask(self, method: str, path: str, **more: Any) -> Any:
-        try:
-            answer = self._client.request(method, path, **more)
-        except self._transport_error as error:
-            raise LocalError(f"Nothing answers at {self._url}: start the stack with `darkroom up`.") from error
+        """The answer; what is told to come later (503 with Retry-After) is asked again, for a write under its key."""
+        headers = {"Idempotency-Key": secrets.token_hex(16), **more.pop("headers", {})}
+        deadline = time.monotonic() + _WAIT_S
+        while True:
+            try:
+                answer = self._client.request(method, path, headers=headers, **more)
+            except self._transport_error as error:
+                raise LocalError(f"Nothing answers at {self._url}: start the stack with `darkroom up`.") from error
+            if answer.status_code != 503 or time.monotonic() > deadline:
+                break
+            time.sleep(float(answer.headers.get("retry-after", 1)))
         if not answer.is_success:
             raise DemoFailed(f"{method} {path} answered {answer.status_code}: {answer.text}")
         return answer
