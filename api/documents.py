@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -38,12 +39,12 @@ def job_detail(base_url: str, row: Row, metadata: Mapping[str, Any] | None, text
         reason=row["reason"],
         detail=row["detail"],
     )
-    times = {"accepted": rfc3339(row["accepted_ms"])}
+    times = {"accepted": moment(row["accepted_ms"])}
     for name, column in _TIMES:
         if row[column] is not None:
-            times[name] = rfc3339(row[column])
+            times[name] = moment(row[column])
     if row["ended_ms"] is not None:
-        times[status] = rfc3339(row["ended_ms"])
+        times[status] = moment(row["ended_ms"])
     document["engine"] = row["engine"]
     document["engine_version"] = row["engine_version"]
     document["params"] = {**msgspec.json.decode(params), **texts} if texts else msgspec.Raw(params.encode())
@@ -56,6 +57,16 @@ def job_detail(base_url: str, row: Row, metadata: Mapping[str, Any] | None, text
     document["created_at"] = times["accepted"]
     document["times"] = times
     return document
+
+
+@lru_cache(maxsize=4_096)
+def _second(time_s: int) -> str:
+    return rfc3339(time_s * 1000)[:-4]
+
+
+def moment(time_ms: int) -> str:
+    """`rfc3339`, quicker for times of seconds that were shown lately."""
+    return f"{_second(time_ms // 1000)}{time_ms % 1000:03d}Z"
 
 
 def event_document(value: bytes, deployment: str) -> dict[str, Any]:
@@ -105,7 +116,7 @@ def ledger_line(row: Row) -> dict[str, Any]:
         "job": row["job"],
         "reason": row["reason"],
         "plan_version": row["plan_version"],
-        "created_at": rfc3339(row["time_ms"]),
+        "created_at": moment(row["time_ms"]),
         "position": row["position"],
     }
 

@@ -19,12 +19,15 @@ from infra.http.last_positions import LastPositions
 from infra.http.tokens import read_secret
 from infra.kafka.ports import LogReader
 from infra.postgres.migrate import migrate_when_up
+from infra.postgres.pool import CONNECTIONS_MAX
+from infra.postgres.readers import Readers
 from infra.s3.store import ObjectStore
 from infra.sealing.keys import KeyRing
 from infra.settings import Settings
 from schemas.catalogue import Catalogue
 
 SECRET = "address.key"
+_LEFT_FOR_OTHERS = 4
 
 
 @asynccontextmanager
@@ -45,10 +48,10 @@ async def open_api(
     does not answer or the deployment's secret is missing.
     """
     await asyncio.to_thread(migrate_when_up, settings.postgres_dsn)
-    reached = Reached()
+    reached, readers = Reached(), Readers(pool, CONNECTIONS_MAX - _LEFT_FOR_OTHERS)
     consistency = Consistency(reached, KafkaLogEnd(reader), last_positions, settings.partitions)
     ports = ApiPorts(
-        queries=Queries(pool),
+        queries=Queries(readers),
         consistency=consistency,
         keys=keys,
         objects=objects,
@@ -65,3 +68,4 @@ async def open_api(
     finally:
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
+        await readers.close()

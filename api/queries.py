@@ -10,6 +10,7 @@ import msgspec
 
 from infra.http.problems import Problem
 from infra.postgres.pool import UNAVAILABLE
+from infra.postgres.readers import Readers
 from schemas.commands import StoredObject
 from schemas.plans import Plan
 
@@ -46,7 +47,6 @@ _ASSET = """
 SELECT asset, number, key, bytes, sha256, format, width, height, sealed, job, created_ms, position
 FROM assets WHERE account = $1 AND asset = $2
 """
-_PING = "SELECT 1"
 
 _NEWEST = {"after": "<", "order": "DESC"}
 _OLDEST = {"after": ">", "order": "ASC"}
@@ -65,10 +65,10 @@ class AssetRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Queries:
-    """Reads through a pool. Every method raises Problem 503 while PostgreSQL is away."""
+    """Reads by key and by page. Every method raises Problem 503 while PostgreSQL is away."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
-        self._pool = pool
+    def __init__(self, readers: Readers) -> None:
+        self._readers = readers
         self._plans: dict[int, tuple[int, Plan]] = {}
         jobs = {True: _JOBS.format(**_NEWEST), False: _JOBS.format(**_OLDEST)}
         ledger = {True: _LEDGER.format(**_NEWEST), False: _LEDGER.format(**_OLDEST)}
@@ -76,19 +76,22 @@ class Queries:
 
     async def job(self, account: str, job: str) -> asyncpg.Record | None:
         """The job's row."""
-        return await self._again(lambda: self._pool.fetchrow(_JOB, account, job))
+        try:
+            return await self._readers.row(_JOB, account, job)
+        except UNAVAILABLE:
+            return await self._again(lambda: self._readers.row(_JOB, account, job))
 
     async def jobs(
         self, account: str, newest_first: bool, pin: int, after: int, filters: Sequence[Any], limit: int
     ) -> list[asyncpg.Record]:
         """Rows up to `pin` beyond `after`; filters are status, model, created after, created before (ms)."""
         return await self._again(
-            lambda: self._pool.fetch(self._jobs[newest_first], account, pin, after, *filters, limit)
+            lambda: self._readers.rows(self._jobs[newest_first], account, pin, after, *filters, limit)
         )
 
     async def job_events(self, account: str, job: str) -> list[bytes] | None:
         """The job's events in order, as on the topic; None where there are none."""
-        rows = await self._again(lambda: self._pool.fetch(_EVENTS, account, job))
+        rows = await self._again(lambda: self._readers.rows(_EVENTS, account, job))
         return [line.encode() for row in rows for line in row[1].split("\n")] or None
 
     async def account(self, account: str, partition: int) -> asyncpg.Record | None:
@@ -96,14 +99,15 @@ class Queries:
 
         None while no plan is in force.
         """
-        return await self._again(lambda: self._pool.fetchrow(_ACCOUNT, account, partition))
+        return await self._again(lambda: self._readers.row(_ACCOUNT, account, partition))
 
     async def plan(self, partition: int, version: int) -> Plan:
         """The plan in force in the partition, kept until its version changes."""
         known = self._plans.get(partition)
         if known is None or known[0] != version:
-            content = await self._again(lambda: self._pool.fetchval(_PLAN, partition))
-            plan = msgspec.json.decode(content, type=Plan)
+            row = await self._again(lambda: self._readers.row(_PLAN, partition))
+            assert row is not None, "a plan that was named is there"
+            plan = msgspec.json.decode(row[0], type=Plan)
             known = self._plans[partition] = (plan.version, plan)
         return known[1]
 
@@ -112,12 +116,12 @@ class Queries:
     ) -> list[asyncpg.Record]:
         """Lines up to `pin` beyond `after`; filters are kind and job."""
         return await self._again(
-            lambda: self._pool.fetch(self._ledger[newest_first], account, pin, after, *filters, limit)
+            lambda: self._readers.rows(self._ledger[newest_first], account, pin, after, *filters, limit)
         )
 
     async def asset(self, account: str, asset: str) -> AssetRow | None:
         """The asset's row."""
-        row = await self._again(lambda: self._pool.fetchrow(_ASSET, account, asset))
+        row = await self._again(lambda: self._readers.row(_ASSET, account, asset))
         if row is None:
             return None
         name, number, key, size, sha256, kind, width, height, sealed, job, created_ms, position = row
@@ -125,13 +129,6 @@ class Queries:
         return AssetRow(
             asset=name, number=number, stored=stored, sealed=sealed, job=job, created_ms=created_ms, position=position
         )
-
-    async def ping(self) -> bool:
-        """Whether PostgreSQL answers."""
-        try:
-            return bool(await self._pool.fetchval(_PING, timeout=1.0))
-        except UNAVAILABLE:
-            return False
 
     async def _again(self, read: Callable[[], Awaitable[T]]) -> T:
         """The result; asked twice, because a connection that died while idle is found out by using it."""

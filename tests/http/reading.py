@@ -28,6 +28,7 @@ from infra.http.tokens import KeyFolder, TokenVerifier, sign_token
 from infra.ids import SeededIds
 from infra.kafka.ports import Record
 from infra.postgres.pool import create_pool
+from infra.postgres.readers import Readers
 from infra.s3.memory import MemoryObjectStore
 from infra.sealing.cipher import new_secret
 from infra.sealing.keys import MemoryKeyStore, StoredKeyRing
@@ -123,6 +124,7 @@ class Reading:
     clock: ManualClock
     keys: KeyFolder
     pool: asyncpg.Pool
+    readers: Readers
 
     def account(self, subject: str = "ada", product: str = "darkroom") -> str:
         return account_id(IDENTIFIER_KEY, product, subject)
@@ -151,8 +153,9 @@ async def open_reading(dsn: str, root: Path, wait_s: float = 0.3) -> AsyncIterat
         log.write(partition_stream(partition), ev.PlanPublished(PLAN), product="")
     log.apply()
     pool = await create_pool(dsn, connections_max=4)
+    readers = Readers(pool, 3)
     ports = ApiPorts(
-        queries=Queries(pool),
+        queries=Queries(readers),
         consistency=Consistency(reached, log, positions, PARTITIONS, wait_s),
         keys=ring,
         objects=objects,
@@ -168,7 +171,8 @@ async def open_reading(dsn: str, root: Path, wait_s: float = 0.3) -> AsyncIterat
     app = build_application(routes.ROUTES, gate, {ApiPorts: ports}, registry=CollectorRegistry())
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as http:
-        yield Reading(http, log, objects, key_store, ring, positions, clock, keys, pool)
+        yield Reading(http, log, objects, key_store, ring, positions, clock, keys, pool, readers)
+    await readers.close()
     await pool.close()
     log.close()
 

@@ -332,6 +332,7 @@ async def test_reads_answer_503_while_the_database_is_away_and_go_on_after(side:
     with psycopg.connect(postgres.postgres_dsn, autocommit=True) as session:
         session.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name='darkroom-api'")
     assert (await side.get("/v1/jobs/job_1")).status_code == 200, "a connection that died is replaced"
+    await side.readers.close()
     await side.pool.close()
     away = await side.get("/v1/jobs/job_1")
     assert (away.status_code, away.headers["retry-after"], document(away)["code"]) == (503, "1", "unavailable")
