@@ -1,9 +1,11 @@
-"""Read model `keys`: the topic `keys` as a table. A record without a value erases its key."""
+"""Read model `keys`: the topic `keys` as a table. A record without a value erases its key.
+
+Record key `<account>.<key id>`, value the wrapped data key (`infra.sealing.topic` writes it).
+"""
 
 import base64
 from collections.abc import Sequence
 
-from infra.sealing.topic import parse_record_key
 from projections.rows import DataKey, RawRecord, Rows, rows_of
 
 NAME = "keys"
@@ -13,8 +15,8 @@ def fold_keys(records: Sequence[RawRecord]) -> Rows:
     """The last state of each key in the batch; records of another form are left out."""
     keys: dict[tuple[str, str], DataKey] = {}
     for record in records:
-        place = parse_record_key(record.key or b"")
-        if place is not None:
+        account, _, key_id = (record.key or b"").decode("utf-8", "replace").partition(".")
+        if account and key_id:
             wrapped = None if record.value is None else base64.b64encode(record.value).decode()
-            keys[place] = DataKey(account=place[0], key_id=place[1], wrapped=wrapped)
+            keys[account, key_id] = DataKey(account=account, key_id=key_id, wrapped=wrapped)
     return rows_of(list(keys.values()))

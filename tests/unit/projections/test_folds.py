@@ -8,14 +8,15 @@ import msgspec
 import pytest
 
 from infra.kafka.ports import Record
+from infra.sealing.topic import record_key
 from projections import balances, jobs
 from projections.intake import FOLDS, LogUnreadable
 from projections.keys import fold_keys
 from projections.memory import MemoryReadModels
 from projections.ports import Tracked, tracking_name
-from projections.rows import DataKey
+from projections.rows import DataKey, Logged
 from schemas import events as ev
-from schemas.events import encode_event
+from schemas.events import decode_event, encode_event
 from schemas.plans import Plan
 from tests.bench.events import START_MS, Partition
 from tests.unit.projections.logs import GENERATION, applied, folded, intake_for, records_of
@@ -173,7 +174,7 @@ def test_an_event_of_a_newer_release_stops_the_projection_with_its_place() -> No
 
 def test_the_last_state_of_a_key_counts_and_strange_records_are_left_out() -> None:
     records = [
-        Record(0, 0, b"acct_a.key_1", b"one"),
+        Record(0, 0, record_key("acct_a", "key_1"), b"one"),
         Record(1, 0, b"acct_a.key_2", b"two"),
         Record(2, 0, b"acct_a.key_1", None),
         Record(3, 0, b"nonsense", b"x"),
@@ -192,7 +193,5 @@ def test_each_kind_of_row_belongs_to_one_model() -> None:
     assert len(kinds) == len(set(kinds)) == 7
 
 
-def _logged(records: list[Record]) -> list[Any]:
-    from projections.intake import _decoded
-
-    return _decoded(0, records, 0)
+def _logged(records: list[Record]) -> list[Logged]:
+    return [Logged(0, record.offset, decode_event(record.value or b""), record.value or b"") for record in records]
