@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import random
 import secrets
 from typing import Protocol
 
-_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _CHARACTERS = 26
 _BITS = 5 * _CHARACTERS
+_BYTES = -(-_BITS // 8)
+_PADDING_BITS = 8 * _BYTES - _BITS
 
 
 class IdSource(Protocol):
@@ -37,4 +39,4 @@ class SeededIds:
 
 
 def _render(prefix: str, bits: int) -> str:
-    return prefix + "_" + "".join(_ALPHABET[(bits >> shift) & 31] for shift in range(_BITS - 5, -1, -5))
+    return f"{prefix}_{base64.b32encode((bits << _PADDING_BITS).to_bytes(_BYTES)).decode()[:_CHARACTERS].lower()}"

@@ -12,7 +12,7 @@ class WorkItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     A dispatcher that picks the item up after `lease_until_ms` drops it: the decider hands out the next attempt. A
     started attempt renews its lease within `lease_ms`; nothing runs past `run_until_ms`. `sealed` holds what only the
-    dispatcher opens. The output goes to `output_key`, written once.
+    dispatcher opens. The output goes to `output_key` and a text of the delivery's own: written once, never replaced.
     """
 
     job: str

@@ -16,6 +16,10 @@ class MemoryObjectStore:
     def __init__(self) -> None:
         self._objects: dict[str, tuple[bytes, str]] = {}
 
+    def keys(self) -> list[str]:
+        """Every key that holds an object."""
+        return list(self._objects)
+
     async def put(self, key: str, body: bytes, content_type: str) -> StoredBytes:
         self._objects[key] = (bytes(body), content_type)
         return StoredBytes(key, len(body), hashlib.sha256(body).hexdigest())

@@ -124,7 +124,7 @@ async def _open_runner(settings: Settings, name: str, loss: Loss | None) -> Asyn
         sender: CommandSender = LogCommandSender(appender, settings.partitions, SystemIds(), clock)
         if loss is not None:
             sender = LossySender(sender, loss)
-        yield Runner(Ports(store, engine, media, sender, clock), catalogue, name)
+        yield Runner(Ports(store, engine, media, sender, clock, SystemIds()), catalogue, name)
 
 
 async def _until_stopped(lane: Lane, stop: asyncio.Event) -> str | None:

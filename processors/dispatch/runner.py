@@ -7,14 +7,13 @@ meanwhile and is on the log before the outcome is. While the attempt runs, its l
 just falls silent, and the decider hands out the next attempt. Nothing here is exactly-once, and nothing needs to be:
 the decider takes the first outcome that fits (design section 2, point 15).
 
-The output's key belongs to the attempt. If the item was delivered twice, one of two deliveries finds the key taken and
-reports what stands there: stored bytes are never replaced.
+The output's key belongs to the delivery: the attempt's key and a random text. An item that is delivered twice, to a
+process that was thought dead too, writes twice and replaces nothing; the outcome names the bytes that count.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -22,8 +21,9 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from infra.clock import Clock
+from infra.ids import IdSource
 from infra.logs import bind_trace, get_logger
-from infra.media.header import CONTENT_TYPES, Format, read_header
+from infra.media.header import CONTENT_TYPES, Format
 from infra.s3.store import ObjectStore
 from infra.triton.engine import Engine
 from processors.dispatch import metrics
@@ -38,6 +38,7 @@ from schemas.commands import AttemptStarted, Failed, RecordOutcome, RenewLease, 
 from schemas.work import WorkItem
 
 PIXELS_IN_MEMORY_MAX = 320_000_000
+_DELIVERY_CHARACTERS = 10  # 50 random bits
 _log = get_logger(__name__)
 
 
@@ -49,6 +50,7 @@ class Ports(msgspec.Struct, frozen=True):
     media: Media
     sender: CommandSender
     clock: Clock
+    ids: IdSource
 
 
 class Runner:
@@ -124,21 +126,17 @@ class Runner:
     async def _work(self, item: WorkItem, decision: Begin) -> Succeeded:
         params = validate_params(decision.entry, item.params)
         assert not isinstance(params, list), "begin has checked them"
-        async with self._budget.hold(_pixels(decision, item, params)), asyncio.TaskGroup() as group:
-            taken = group.create_task(self._ports.store.exists(item.output_key))
+        async with self._budget.hold(_pixels(decision, item, params)):
             content = await self._input(item)
-            if content is not None and await taken:
-                return Succeeded(await self._stored_before(item.output_key), 0)
             pixels, source_format, engine_ms = await self._picture(content, item, decision, params)
             with pixels:
                 form = output_format(source_format, pixels.width, pixels.height, pixels.channels)
                 with metrics.stage("encode"):
                     encoded = await self._ports.media.encode(pixels, form)
                 size = (pixels.width, pixels.height)
-            if await taken:
-                return Succeeded(await self._stored_before(item.output_key), 0)
+        key = f"{item.output_key}-{self._ports.ids.mint('out')[-_DELIVERY_CHARACTERS:]}"
         with metrics.stage("store"):
-            stored = await self._ports.store.put(item.output_key, encoded, CONTENT_TYPES[form])
+            stored = await self._ports.store.put(key, encoded, CONTENT_TYPES[form])
         return Succeeded(StoredObject(stored.key, stored.size, stored.sha256, form, *size), engine_ms)
 
     async def _input(self, item: WorkItem) -> bytes | None:
@@ -164,12 +162,6 @@ class Runner:
             with metrics.stage("engine"):
                 large = await enlarge(engine, entry, source, params, self._remaining_s(decision))
         return large, decoded.format, _since_ms(began)
-
-    async def _stored_before(self, key: str) -> StoredObject:
-        content = await self._ports.store.get(key)
-        header = read_header(content)
-        sha256 = hashlib.sha256(content).hexdigest()
-        return StoredObject(key, len(content), sha256, header.format, header.width, header.height)
 
     async def _report(self, item: WorkItem, outcome: Succeeded | Failed) -> None:
         label = "succeeded" if isinstance(outcome, Succeeded) else outcome.reason

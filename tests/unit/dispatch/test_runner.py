@@ -5,76 +5,19 @@ import hashlib
 import io
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 
-from infra.clock import SystemClock
-from infra.media.header import Format, read_header
-from infra.s3.memory import MemoryObjectStore
+from infra.media.header import read_header
 from infra.s3.store import StoreUnavailable
-from infra.triton.engine import Engine, MemoryEngine, PermanentFailure, Tensors, TransientFailure
+from infra.triton.engine import PermanentFailure, Tensors, TransientFailure
 from processors.dispatch.app import Slots
-from processors.dispatch.media import Decoded, InputUndecodable
-from processors.dispatch.pixels import Pixels
-from processors.dispatch.runner import Ports, Runner
-from processors.dispatch.sender import MemoryCommandSender
-from processors.dispatch.tiles import HALO
-from schemas.catalogue import parse_catalogue
-from schemas.commands import AttemptStarted, Failed, RecordOutcome, RenewLease, StoredObject, Succeeded
-from schemas.work import WorkItem, encode_work
-
-CATALOGUE = parse_catalogue((Path(__file__).parents[3] / "infra" / "catalogue.toml").read_bytes())
-
-
-class InlineMedia:
-    """Media without processes: PNG only."""
-
-    async def decode(self, content: bytes) -> Decoded:
-        if content == b"broken":
-            raise InputUndecodable("The picture is broken.")
-        return Decoded(Pixels.of(np.asarray(Image.open(io.BytesIO(content)))), "png")
-
-    async def encode(self, pixels: Pixels, format: Format) -> bytes:
-        target = io.BytesIO()
-        Image.fromarray(pixels.array).save(target, format)
-        return target.getvalue()
-
-
-def enlarge_plainly(inputs: Tensors) -> Tensors:
-    scale = int(inputs["SCALE"][0])
-    inner = inputs["PIXELS"][HALO:-HALO, HALO:-HALO]
-    return {"PIXELS": inner.repeat(scale, 0).repeat(scale, 1)}
-
-
-def card(inputs: Tensors) -> Tensors:
-    return {"PIXELS": np.full((1, 64, 64, 3), inputs["SEED"][0, 0], np.uint8)}
-
-
-class World:
-    """The ports of one runner and shorthands to look at them."""
-
-    def __init__(self) -> None:
-        self.store = MemoryObjectStore()
-        self.engine = MemoryEngine({"classical_upscale": enlarge_plainly, "sandbox_echo": card})
-        self.sender = MemoryCommandSender()
-        self.runner = self.runner_with(self.engine)
-
-    def runner_with(self, engine: Engine) -> Runner:
-        ports = Ports(self.store, engine, InlineMedia(), self.sender, SystemClock())
-        return Runner(ports, CATALOGUE, "dispatcher-0")
-
-    @property
-    def outcome(self) -> Succeeded | Failed:
-        (outcome,) = [sent.outcome for sent in self.sender.sent if isinstance(sent, RecordOutcome)]
-        return outcome
-
-    async def asset(self, content: bytes) -> StoredObject:
-        stored = await self.store.put("acct_a/asset_1", content, "image/png")
-        return StoredObject(stored.key, stored.size, stored.sha256, "png", 60, 40)
+from schemas.commands import AttemptStarted, Failed, RecordOutcome, RenewLease, Succeeded
+from schemas.work import encode_work
+from tests.unit.dispatch.world import SlowEngine, World, item, upscale
 
 
 @pytest.fixture
@@ -90,34 +33,6 @@ def picture() -> bytes:
     return target.getvalue()
 
 
-def item(**changes: object) -> WorkItem:
-    now_ms = time.time_ns() // 1_000_000
-    made = WorkItem(
-        job="job_1",
-        account="acct_a",
-        product="darkroom",
-        attempt=1,
-        lane="standard",
-        model="sandbox/echo",
-        engine="sandbox_echo",
-        engine_version="1",
-        params={"seed": 9},
-        input=None,
-        sealed=None,
-        output_key="acct_a/job_1/1",
-        lease_until_ms=now_ms + 60_000,
-        lease_ms=15_000,
-        run_until_ms=now_ms + 180_000,
-        trace="00-" + "ab" * 16 + "-" + "cd" * 8 + "-01",
-    )
-    return msgspec.structs.replace(made, **changes)
-
-
-def upscale(asset: StoredObject, **changes: object) -> WorkItem:
-    of_model = {"model": "classical/upscale", "engine": "classical_upscale", "params": {"scale": 2}, "input": asset}
-    return item(**{**of_model, **changes})
-
-
 async def test_a_card_is_started_stored_and_recorded(world: World) -> None:
     await world.runner.run(item())
     started, recorded = world.sender.sent
@@ -125,7 +40,8 @@ async def test_a_card_is_started_stored_and_recorded(world: World) -> None:
     assert isinstance(recorded, RecordOutcome)
     assert isinstance(recorded.outcome, Succeeded)
     result = recorded.outcome.result
-    content = await world.store.get("acct_a/job_1/1", result.sha256)
+    assert result.key.startswith("acct_a/job_1/1-")
+    content = await world.store.get(result.key, result.sha256)
     assert (result.format, result.width, result.height, result.bytes) == ("png", 64, 64, len(content))
     assert (await world.store.head(result.key)).content_type == "image/png"
 
@@ -133,7 +49,7 @@ async def test_a_card_is_started_stored_and_recorded(world: World) -> None:
 async def test_a_picture_is_enlarged_tile_by_tile(world: World, picture: bytes) -> None:
     await world.runner.run(upscale(await world.asset(picture), params={"scale": 4}))
     assert isinstance(world.outcome, Succeeded)
-    content = await world.store.get("acct_a/job_1/1")
+    content = await world.store.get(world.outcome.result.key)
     assert (read_header(content).width, read_header(content).height) == (240, 160)
     wanted = np.asarray(Image.open(io.BytesIO(picture))).repeat(4, 0).repeat(4, 1)
     assert (np.asarray(Image.open(io.BytesIO(content))) == wanted).all()
@@ -157,7 +73,7 @@ async def test_bad_inputs_have_names(world: World, content: bytes | None, reason
     await world.runner.run(upscale(asset))
     assert isinstance(world.outcome, Failed)
     assert world.outcome.reason == reason
-    assert not await world.store.exists("acct_a/job_1/1")
+    assert world.store.keys() == ([] if content is None else [asset.key])
 
 
 def failing(error: Exception) -> Callable[[Tensors], Tensors]:
@@ -218,31 +134,16 @@ async def test_a_store_that_comes_back_soon_costs_nothing(world: World, monkeypa
     assert isinstance(world.outcome, Succeeded)
 
 
-async def test_stored_bytes_are_reported_and_never_replaced(world: World, picture: bytes) -> None:
-    before = await world.store.put("acct_a/job_1/1", picture, "image/png")
+async def test_a_second_delivery_replaces_nothing(world: World) -> None:
     await world.runner.run(item())
-    assert isinstance(world.outcome, Succeeded)
-    assert world.outcome.result == StoredObject(before.key, before.size, before.sha256, "png", 60, 40)
-    assert await world.store.get("acct_a/job_1/1") == picture
-
-
-class SlowEngine:
-    """Answers after a while, and counts who is inside."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds, self.inside, self.most = seconds, 0, 0
-
-    async def infer(self, model: str, version: str, inputs: Tensors, timeout_s: float) -> Tensors:
-        self.inside += 1
-        self.most = max(self.most, self.inside)
-        try:
-            await asyncio.sleep(self.seconds)
-        finally:
-            self.inside -= 1
-        return card(inputs)
-
-    async def ready(self) -> bool:
-        return True
+    await world.runner.run(item())
+    keys = [
+        sent.outcome.result.key
+        for sent in world.sender.sent
+        if isinstance(sent, RecordOutcome) and isinstance(sent.outcome, Succeeded)
+    ]
+    assert len(set(keys)) == 2
+    assert all([await world.store.exists(key) for key in keys])
 
 
 async def test_long_work_renews_its_lease_until_its_outcome(world: World) -> None:
