@@ -22,7 +22,7 @@ from projections.keys import fold_keys
 from projections.memory import MemoryReadModels
 from projections.ports import Move, Overtaken, ReadModels, StoreFault, Tracked
 from projections.postgres import PostgresReadModels
-from projections.rows import LedgerLine, rows_of
+from projections.rows import LedgerLine, WindowChange, rows_of
 from projections.tracking import PositionRecorder, open_datastore
 from schemas.positions import Position
 from tests.bench.events import Partition
@@ -117,6 +117,16 @@ def test_a_whole_log_in_pieces_gives_the_same_rows_as_the_fold_in_memory(opened:
     for table in ("jobs", "accounts", "account_windows", "ledger", "assets", "partitions"):
         assert _comparable(rows(table)) == _comparable(list(expected.tables[table].values())), table
     assert _history(rows("job_events")) == _history(list(expected.tables["job_events"].values()))
+
+
+def test_of_each_kind_of_window_the_newest_counts(opened: tuple[ReadModels, Rows]) -> None:
+    store, rows = opened
+    store.positions(["balances.1.0"])
+    steps = [(10, 2, 2), (10, 3, 5), (20, 1, 1), (10, -4, 1), (20, 1, 2)]
+    for number, (start_ms, units, used) in enumerate(steps):
+        change = WindowChange(account="acct_a", kind="day", start_ms=start_ms, used=units)
+        store.apply([moved("balances.1.0", number - 1, number)], [rows_of([change])])
+        assert [row["used"] for row in rows("account_windows")] == [used]
 
 
 def test_keys_come_change_and_go(opened: tuple[ReadModels, Rows]) -> None:
