@@ -58,8 +58,9 @@ def confront(told: Sequence[Told], journal: Journal) -> list[str]:
     """Every answer that the log does not bear out, one line each."""
     lines: list[str] = []
     by_key: dict[tuple[str, str], set[str]] = {}
+    refused = {answer.body["id"] for answer in told if _refused_late(answer, journal)}
     for answer in told:
-        found = _wrong(answer, journal)
+        found = None if answer.status == 404 and answer.about in refused else _wrong(answer, journal)
         if found is not None:
             lines.append(f"{answer.kind} {answer.key}: {found}; told {answer.status} {answer.body}")
         if answer.status in (200, 201, 202) and answer.kind != "cancel":
@@ -97,10 +98,7 @@ def _wrong_submit(told: Told, journal: Journal) -> str | None:
     body = told.body
     accepted = journal.accepted.get(body["id"], [])
     if len(accepted) != 1:
-        if told.body["status"] == "pending" and told.position is not None:
-            kinds = [content["type"] for content in journal.by_source.get(_source(told.position), [])]
-            return None if kinds in (["command-duplicate"], ["command-refused"]) else f"the decision was {kinds}"
-        return f"it was accepted {len(accepted)} times"
+        return None if _refused_late(told, journal) else f"it was accepted {len(accepted)} times"
     if body["cost"] is not None and body["cost"] != accepted[0]["cost"]:
         return f"it costs {accepted[0]['cost']}"
     if body["status"] == "accepted" and body["balance"] != accepted[0]["balance"]:
@@ -113,6 +111,13 @@ def _wrong_submit(told: Told, journal: Journal) -> str | None:
     if body["status"] == "succeeded" and body["result"]["asset"] != journal.results[body["id"]]:
         return f"its result is {journal.results[body['id']]}"
     return None
+
+
+def _refused_late(told: Told, journal: Journal) -> bool:
+    """Whether the answer came before the decision (202, pending), which then was a refusal."""
+    if told.status != 202 or told.body["status"] != "pending" or told.position is None:
+        return False
+    return [c["type"] for c in journal.by_source.get(_source(told.position), [])] == ["command-refused"]
 
 
 def _wrong_upload(told: Told, journal: Journal) -> str | None:

@@ -72,6 +72,13 @@ def test_every_lie_is_found(lie: Told) -> None:
     assert len(confront([lie], Journal.of(STORY))) == 1
 
 
+def test_a_late_refusal_is_no_lie_and_neither_is_its_404() -> None:
+    pending = {**ACCEPTED, "id": "job_c", "status": "pending", "cost": None, "balance": None}
+    late = told("echo", 202, pending, "0.4.0.0")
+    assert confront([late, told("cancel", 404, {}, about="job_c")], Journal.of(STORY)) == []
+    assert len(confront([told("echo", 202, pending, "0.3.0.0")], Journal.of(STORY))) == 1
+
+
 def test_a_key_that_made_two_jobs_is_found() -> None:
     second = [event("0.5.0.0", "job-accepted", job="job_b", cost=1, balance=9)]
     other = told("duplicate", 202, {**ACCEPTED, "id": "job_b", "position": "0.5.0.0"})

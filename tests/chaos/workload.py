@@ -7,10 +7,12 @@ Each command is repeated under its own key until somebody answers it, as a caref
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -75,6 +77,12 @@ class Workload:
                 await asyncio.sleep(max(0.0, started + number / a_second - time.monotonic()))
                 await room.acquire()
                 tasks.create_task(self._in(room, f"{self.seed}-{number}"))
+
+    def write(self, path: Path) -> None:
+        """Every answer as a line of JSON, for whoever looks into a failure."""
+        with path.open("w", encoding="utf-8") as file:
+            for answer in self.told:
+                file.write(json.dumps({**vars(answer), "user": answer.user.subject}) + "\n")
 
     async def _in(self, room: asyncio.Semaphore, key: str) -> None:
         try:
