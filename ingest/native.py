@@ -146,7 +146,7 @@ async def _check_input(intake: Intake, who: Who, body: JobRequest, checked: Chec
     size = None
     if body.input is not None:
         if body.input.asset is None:
-            raise bad_field("input", "Name one of your assets, as `{\"asset\": …}`.")
+            raise bad_field("input", 'Name one of your assets, as `{"asset": …}`.')
         size = await intake.sizes.of(who.account, body.input.asset) if checked.entry.input == "required" else (1, 1)
         if size is None:
             return
