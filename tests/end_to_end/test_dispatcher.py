@@ -196,7 +196,7 @@ async def test_pictures_and_cards_come_back_and_failures_have_names(
         assert isinstance(outcome, Succeeded)
         result = outcome.result
         assert (result.format, result.width, result.height) == (name, 800, 600)
-        content = await store.get(item.output_key, result.sha256)
+        content = await store.get(result.key, result.sha256)
         shown = Image.open(io.BytesIO(content)).convert("RGB")
         plain = Image.open(io.BytesIO(pictures()[name])).convert("RGB").resize(shown.size, Image.Resampling.BICUBIC)
         assert 0.5 < np.abs(np.asarray(shown).astype(int) - np.asarray(plain)).mean() < 8
