@@ -98,11 +98,19 @@ class Intake:
             raise _unavailable("Too many requests wait for their decision; try again.", code="overloaded") from error
 
     async def append(
-        self, request: Request, who: Who, minted: Minted, operation: str, content: object, command: AnyCommand
+        self,
+        request: Request,
+        who: Who,
+        minted: Minted,
+        operation: str,
+        content: object,
+        command: AnyCommand,
+        *,
+        answered: bool = True,
     ) -> Position:
         """Put the command on the log and return its position. Raises Problem 503.
 
-        `content` is what a repeat under the same key must equal.
+        `content` is what a repeat under the same key must equal; without `answered` the decider sends no reply.
         """
         ports, trace = self.ports, trace_of(request.scope)
         envelope = Envelope(
@@ -114,7 +122,7 @@ class Intake:
             actor=who.actor,
             plan=who.plan,
             subject=await self._subject(who),
-            reply=ReplyAddress(ports.waiters.incarnation, minted.suffix),
+            reply=ReplyAddress(ports.waiters.incarnation, minted.suffix) if answered else None,
             idempotency=idempotency_key(who.account, operation, minted.key, content),
             trace=None if trace is None else trace.traceparent,
         )

@@ -22,7 +22,7 @@ from ingest.idempotency import outcome_unknown
 from ingest.intake import Decision, Intake, Minted, Who, caller_as_who
 from ingest.jobs import CheckedParams
 from ingest.refusals import problem_of
-from ingest.shapes import METADATA_BYTES_MAX, JobRequest, grant_decoder, job_decoder, preferred_wait_s
+from ingest.shapes import METADATA_BYTES_MAX, JobRequest, grant_decoder, job_decoder, preference_of
 from ingest.uploads import Upload, receive_upload
 from schemas.catalogue import validate_input
 from schemas.commands import CancelJob, GrantCredits, RegisterAsset, SubmitJob
@@ -36,11 +36,12 @@ _log = get_logger(__name__)
 
 
 async def submit_job(request: Request) -> Response:
-    """POST /v1/jobs: 202 decided, 200 finished within `Prefer: wait`."""
+    """POST /v1/jobs: 202 decided, 200 finished within `Prefer: wait=N`; 202 pending, on the log, for `wait=0`."""
     intake = port_of(request, Intake)
     ports = intake.ports
     who = caller_as_who(caller_of(request))
-    wait_s = preferred_wait_s(request)
+    prefer = preference_of(request)
+    wait_s = prefer.result_s
     body = await json_body(request, job_decoder)
     minted = intake.minted(request)
     checked = intake.params.check(body)
@@ -56,6 +57,12 @@ async def submit_job(request: Request) -> Response:
         client_waits_until_ms=waits_until_ms,
     )
     content = (body.model, command.input, checked.canonical, body.metadata)
+    if prefer.applied is not None:
+        add_headers(request.scope, [(b"preference-applied", prefer.applied.encode())])
+    if not prefer.decided:
+        position = await intake.append(request, who, minted, "submit-job", content, command, answered=False)
+        intake.acknowledged(request, who, position)
+        return _submitted(_job(intake, command, Decision(None, position), None))
     with intake.waiter(minted) as waiter:
         position = await intake.append(request, who, minted, "submit-job", content, command)
         found = await intake.reply_or_outcome(waiter, who, command.job, ports.decision_wait_s, ended=False)
@@ -66,9 +73,10 @@ async def submit_job(request: Request) -> Response:
             repeated = job != command.job  # then the job may have ended long ago, and no reply will come
             end = await intake.reply_or_outcome(waiter, who, job, float(wait_s), ended=True, ask_first=repeated)
             document = _finished(intake, request, who, document, end)
-    if wait_s is not None:
-        applied = f"wait={wait_s}" if wait_s else "respond-async"
-        add_headers(request.scope, [(b"preference-applied", applied.encode())])
+    return _submitted(document)
+
+
+def _submitted(document: dict[str, Any]) -> Response:
     return _located(200 if _has_ended(document) else 202, document, document["links"]["self"])
 
 

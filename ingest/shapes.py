@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
@@ -95,7 +95,9 @@ class PreferHeaders(BaseModel):
     prefer: str | None = Field(
         None,
         alias="Prefer",
-        description=f"`wait=N` waits up to N seconds (at most {WAIT_MAX_S}) for the result; `respond-async` does not.",
+        description=f"`wait=N` waits up to N seconds (at most {WAIT_MAX_S}) for the result, `respond-async` only for "
+        "the decision. `wait=0` waits for neither: the command is on the log, and a repeat with the same "
+        "`Idempotency-Key` tells what was decided.",
     )
     idempotency_key: str | None = Field(
         None, alias="Idempotency-Key", description="The same key gives the same answer for 7 days, charged once."
@@ -110,22 +112,39 @@ class KeyHeaders(BaseModel):
     )
 
 
-def preferred_wait_s(request: Request) -> int | None:
-    """Seconds to wait for the result by `Prefer` (RFC 7240); 0 for respond-async, None where nothing is preferred.
+class Preference(NamedTuple):
+    """How long a submit waits: `result_s` seconds for the result, after the decision, which `decided` asks for.
+
+    `applied` is what the answer says in `Preference-Applied`.
+    """
+
+    result_s: int
+    decided: bool
+    applied: str | None
+
+
+_DECIDED = Preference(0, True, None)
+_RESPOND_ASYNC = Preference(0, True, "respond-async")
+
+
+def preference_of(request: Request) -> Preference:
+    """What `Prefer` (RFC 7240) asks for: nothing and `respond-async` the decision, `wait=N` the result within N s,
+    `wait=0` only that the command is on the log.
 
     Unknown preferences are ignored, as the RFC wants; a wait outside 0 to WAIT_MAX_S raises Problem 400.
     """
     header = headers_of(request.scope).get(b"prefer")
     if header is None:
-        return None
-    wait_s: int | None = None
+        return _DECIDED
+    found = _DECIDED
     for part in header.decode("latin-1").split(","):
         preference = part.split(";")[0].replace(" ", "").replace('"', "").lower()
         if preference == "respond-async":
-            return 0
+            return _RESPOND_ASYNC
         if preference.startswith("wait"):
             match = _WAIT.fullmatch(preference)
             if match is None or int(match[1]) > WAIT_MAX_S:
                 raise bad_field("Prefer", f"wait must be a number of seconds from 0 to {WAIT_MAX_S}.")
             wait_s = int(match[1])
-    return wait_s
+            found = Preference(wait_s, wait_s > 0, f"wait={wait_s}")
+    return found

@@ -32,6 +32,7 @@ from schemas.topics import EVENTS, KEYS
 
 BATCH_EVENTS_MAX = 5_000
 _POLL_S = 0.25
+_POLL_EVERY_S = 0.01  # what comes first after a pause is read at once; a stream of small decisions is read together
 _WATCH_EVERY_S = 2.0
 _STALLED_AFTER_S = 15.0
 _HEALTHY_FOR_S = 30.0
@@ -97,10 +98,13 @@ class Runner:
 
     async def _read(self, stop: asyncio.Event, source: Source, intake: Intake, session: "_Session") -> None:
         watching = asyncio.create_task(self._keep_watching(source))
+        polled_s = 0.0
         try:
             while not stop.is_set():
                 self._turned_s = time.monotonic()
+                await asyncio.sleep(max(0.0, polled_s + _POLL_EVERY_S - time.monotonic()))
                 records = await source.poll(_POLL_S, self._batch_events_max)
+                polled_s = time.monotonic()
                 for work in (intake.take_keys(records.get(KEYS, {})), intake.take_events(records.get(EVENTS, {}))):
                     if work is not None:
                         await session.write(work)

@@ -58,7 +58,8 @@ def _pair(row: Pair) -> str:
     cpu = f"{_us(row.ours_cpu_us)} / {_us(row.bare_cpu_us)}"
     verdict = "" if row.ratio.median >= row.goal else " (short)" if row.ratio.median >= row.goal / 3 else " (FAR)"
     ours, bare, ratio = row.ours.text(), row.bare.text(), row.ratio.text()
-    return f"| {row.name} | {ours} {row.unit} | {bare} | {row.against} | {ratio}{verdict} | {row.goal:g} | {cpu} |"
+    goal = f"{row.goal:g}" if row.goal else "-"
+    return f"| {row.name} | {ours} {row.unit} | {bare} | {row.against} | {ratio}{verdict} | {goal} | {cpu} |"
 
 
 def _latency(row: Latency) -> str:

@@ -133,6 +133,18 @@ async def test_respond_async_does_not_wait_and_unknown_preferences_are_ignored(s
     assert answer.headers["preference-applied"] == "respond-async"
 
 
+async def test_wait_0_answers_as_soon_as_the_command_is_on_the_log(side: Side) -> None:
+    answer = await side.submit(ECHO, Prefer="wait=0")
+    document = decoded(answer)
+    assert (answer.status_code, document["status"], document["cost"]) == (202, "pending", None)
+    assert answer.headers["preference-applied"] == "wait=0"
+    (envelope,) = side.decider.envelopes
+    assert envelope.reply is None
+    assert isinstance(envelope.command, SubmitJob)
+    assert document["id"] == envelope.command.job
+    assert answer.headers["darkroom-position"] == document["position"]
+
+
 async def test_a_job_that_ends_too_late_is_202(side: Side) -> None:
     answer = await side.submit(ECHO, Prefer="wait=1")
     assert answer.status_code == 202
