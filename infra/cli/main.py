@@ -58,11 +58,11 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point: failures that the operator can mend are one sentence on standard error and exit code 2."""
-    from infra.errors import OperatorError
+    from infra.errors import OperatorError, ServerUnreachable
 
     try:
         cli.main(prog_name="darkroom", standalone_mode=True)
-    except OperatorError as error:
+    except (OperatorError, ServerUnreachable) as error:
         click.echo(f"darkroom: {error}", err=True)
         sys.exit(2)
 

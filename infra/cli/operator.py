@@ -20,7 +20,7 @@ async def append_to_partitions(settings: Settings, partitions: Sequence[int], co
     Raises BrokersUnreachable, or OutcomeUnknown, after which repeating is harmless: these commands are idempotent.
     """
     clock, ids = SystemClock(), SystemIds()
-    client = await start_client(settings.kafka, client_id="darkroom-operator")
+    client = await start_client(settings.kafka, client_id="darkroom-operator", deadline_s=10.0)
     appender = CommandAppender(client, COMMANDS)
     try:
         for partition in partitions:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
+from infra.errors import ServerUnreachable
 from infra.kafka.ports import LogReader
 from processors.audit import Books, PartitionAudit
 from schemas import events as ev
@@ -43,9 +44,12 @@ class ReadModelAudit:
 
 
 async def audit_read_models(dsn: str, reader: LogReader, partitions: int) -> ReadModelAudit:
-    """Compare jobs, balances and assets with the log. Raises asyncpg's errors when PostgreSQL is away."""
+    """Compare jobs, balances and assets with the log. Raises ServerUnreachable when PostgreSQL is away."""
     found = ReadModelAudit()
-    connection = await asyncpg.connect(dsn, timeout=10)
+    try:
+        connection = await asyncpg.connect(dsn, timeout=10)
+    except (OSError, TimeoutError) as error:
+        raise ServerUnreachable("PostgreSQL did not answer: start it or correct DARKROOM_POSTGRES_DSN.") from error
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             tracked = await _tracked(connection)

@@ -33,7 +33,7 @@ async def _rebuild(settings: Settings) -> list[int]:
     from infra.kafka.alternating import owner_producers
     from infra.kafka.client import start_client
 
-    client = await start_client(settings.kafka, client_id="darkroom-rebuild")
+    client = await start_client(settings.kafka, client_id="darkroom-rebuild", deadline_s=10.0)
     try:
         async with open_reader(settings) as reader:
             written = []

@@ -14,12 +14,13 @@ from typing import Any
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
+from infra.errors import ServerUnreachable
 from infra.settings import KafkaSettings
 
 _RETRY_S = 0.2
 
 
-class BrokersUnreachable(Exception):
+class BrokersUnreachable(ServerUnreachable):
     """No broker answered in time; the message is one sentence that names the addresses and the cure."""
 
 

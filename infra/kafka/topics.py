@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
+from infra.errors import OperatorError
 from infra.kafka.client import connection_arguments, retry_until, start_client
 from infra.kafka.cluster import abilities_of
 from infra.kafka.reader import KafkaLogReader, end_offsets
@@ -24,7 +25,7 @@ _TIMESTAMP_TYPE = "message.timestamp.type"
 _LOG_APPEND_TIME = "LogAppendTime"
 
 
-class TopicsUnfit(Exception):
+class TopicsUnfit(OperatorError):
     """The cluster's topics are not what this deployment needs; one sentence with the cure."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -124,3 +125,13 @@ def test_the_status_of_a_stopped_stack_is_empty_and_exit_code_1(layout: Layout) 
     shown = CliRunner().invoke(status, ["--data", str(layout.root), "--json"])
     assert shown.exit_code == 1
     assert json.loads(shown.output)["components"] == []
+
+
+@pytest.mark.parametrize("command", [["events"], ["resume", "--partition", "0"]])
+def test_a_server_that_does_not_answer_is_one_sentence(command: list[str], tmp_path: Path) -> None:
+    environment = {**os.environ, "DARKROOM_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9", "DARKROOM_DATA_DIR": str(tmp_path)}
+    argv = [sys.executable, "-m", "infra.cli.main", *command]
+    ran = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 2
+    assert ran.stderr.splitlines()[-1].startswith("darkroom: No Kafka broker answered at 127.0.0.1:9 within")
+    assert "Traceback" not in ran.stderr
