@@ -18,7 +18,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from infra.errors import OperatorError
 from infra.local.component import Component
@@ -36,6 +36,7 @@ _CHECK_EVERY_S = 2.0
 _HUNG_AFTER_S = 60.0
 _PREPARING_LIMIT_S = 60.0
 _FAREWELL_LIMIT_S = 5.0
+_CANCEL_AGAIN_S = 0.5
 _LOG_BYTES = 16 << 20
 
 
@@ -93,8 +94,7 @@ class Supervisor:
             await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._stopping = True
-            for task in (stopped, *tasks):
-                task.cancel()
+            await _ended((stopped, *tasks))
             results = await asyncio.gather(*tasks, return_exceptions=True)
             await self._stop_all()
         for result in results:
@@ -231,6 +231,15 @@ class Supervisor:
         lines = kept.log.read_text(errors="replace").strip().splitlines() if kept.log.is_file() else []
         last = f' Its last line: "{lines[-1][:300]}".' if lines else ""
         return f"{kept.component.name} does not start: read {kept.log} for the reason.{last}"
+
+
+async def _ended(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Cancel until all have ended: a client library in a hook may swallow a cancellation, and its task goes on."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_S)
 
 
 async def _exit_or(child: Child, seconds: float) -> bool:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -226,3 +227,20 @@ asyncio.run(main())
     while not gone(orphan):
         assert time.monotonic() < deadline, "the child outlived its supervisor"
         time.sleep(0.02)
+
+
+async def test_a_step_that_swallows_its_cancellation_does_not_hold_up_the_stop(tmp_path: Path) -> None:
+    begun = asyncio.Event()
+
+    async def deaf() -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(60)
+
+    async with asyncio.timeout(20):
+        async with Running(tmp_path, replace(child("one"), when_healthy=deaf)) as running:
+            await begun.wait()
+            pid = running.pid("one")
+        await until(lambda: gone(pid))
