@@ -7,6 +7,8 @@ and must give the same bytes: that is exactly-once and determinism in one test.
 
 from collections.abc import AsyncIterator
 
+from msgspec.structs import replace
+
 from infra.kafka.ports import LogReader, Record
 from processors.accounts.state import Progress
 from processors.audit import PartitionAudit, Violation
@@ -116,7 +118,10 @@ class _Again:
         return self._values.pop(0)
 
     def _decide(self, record: Record) -> None:
-        batch = Batch(self._store, self._progress, self._partition, self._addressing)
+        progress = self._progress
+        if progress.stopped:  # what follows was decided, so an operator had let the partition go on
+            progress = replace(progress, stopped=False, troubles=())
+        batch = Batch(self._store, progress, self._partition, self._addressing)
         batch.add(record)
         for outgoing in batch.records():
             if outgoing.topic == topics.EVENTS and outgoing.value is not None:

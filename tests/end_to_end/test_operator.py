@@ -77,6 +77,7 @@ async def test_a_partition_that_stopped_itself_goes_on_when_an_operator_says_so(
     assert (ran.returncode, ran.stdout) == (0, f"partition {partition} goes on\n")
     job = ok(await user.submit("sandbox/echo", key="later", prefer="wait=60"))
     assert (job["id"], job["status"]) == (waiting["id"], "succeeded")
+    assert (await asyncio.to_thread(stack.audit))["violations"] == []
 
 
 async def test_resuming_a_partition_that_does_not_exist_is_refused_in_one_sentence(stack: Stack) -> None:
