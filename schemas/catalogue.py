@@ -11,43 +11,34 @@ from typing import Literal
 import msgspec
 
 from schemas.commands import Json
+from schemas.parameters import FieldProblem, Parameter, Validated, ValidParams, check_values, value_problem
 from schemas.plans import CostRule, ModelTerms
 
-ValidParams = dict[str, Json]
+__all__ = ["FieldProblem", "Parameter", "ValidParams", "Validated"]
+
+Task = Literal["upscale", "filter", "inpaint", "generate", "video", "card"]
 
 
 class CatalogueInvalid(ValueError):
     """The catalogue file cannot be used; the message is one sentence that names the place."""
 
 
-class FieldProblem(msgspec.Struct, frozen=True):
-    """What is wrong with one field of a request; `field` is a JSON path such as `params.scale`."""
+class ResultSize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Size in pixels of a result, by the first of these that is given:
 
-    field: str
-    message: str
-
-
-class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One parameter. Integers have inclusive bounds or choices, texts choices or a greatest length in characters.
-
-    Without a default it is required. Numbers are integers, so that every reader sees the same value.
+    `times`: the input's, times the integer parameter of that name; `long_edge`: the input's, enlarged until its long
+    edge is what the integer parameter of that name says, never reduced; `size`: what the text parameter of that name
+    says as `1024x768`; `factor`: the input's, times that; `width` x `height`. With none of them: the input's.
+    `edge_max` bounds the long edge of the result (videos): what is larger is reduced to it.
     """
 
-    type: Literal["integer", "boolean", "text"]
-    title: str
-    default: Json = None
-    minimum: int | None = None
-    maximum: int | None = None
-    choices: tuple[int | str, ...] = ()
-    length_max: int = 200
-
-
-class ResultSize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Size in pixels of a result: the input's, times the parameter named by `times`; or `width` x `height`."""
-
     times: str | None = None
+    long_edge: str | None = None
+    size: str | None = None
+    factor: int = 0
     width: int = 0
     height: int = 0
+    edge_max: int = 0
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -60,28 +51,50 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One model as clients see it, and the engine behind it.
 
-    `task` says how the dispatcher works: `upscale` sends tiles of the input, `card` sends numbers and gets a small
-    picture. `tensors` gives the numbers: engine input -> `params.<name>` or `attempt`; `batched` means that the engine
-    wants a leading batch axis. `deployments` names where the model is on; empty means everywhere.
+    `task` says how the dispatcher works: `upscale` and `filter` send tiles of the input, `inpaint` the surroundings of
+    what a mask covers, `generate` parameters and texts for a whole picture, `video` a picture and texts for frames,
+    `card` numbers for a small picture. `operation` is what the engine is asked to do (one engine may know several) and
+    `fixed` holds parameters of that operation which the client does not choose; so one engine serves many slugs.
+    `guide` sends a small copy of the whole picture beside each tile, `halo` is how far in pixels a tile looks beyond
+    its edge. `tensors` gives a card's numbers: engine input -> `params.<name>` or `attempt`; `batched` means that the
+    engine wants a leading batch axis. `fallback_engine` runs the same task when `engine` cannot. `products` names who
+    may use the slug, `deployments` where it is on; empty means every one.
     """
 
     slug: str
     title: str
     description: str
-    task: Literal["upscale", "card"]
+    task: Task
     engine: str
     engine_version: str
+    operation: str = ""
+    fixed: Mapping[str, Json] = {}
+    fallback_engine: str | None = None
+    fallback_engine_version: str | None = None
     lane: str = "standard"
-    input: Literal["required", "none"]
+    input: Literal["required", "optional", "none"]
+    mask: Literal["required", "none"] = "none"
     cost: CostRule
     result: ResultSize
+    guide: bool = False
+    halo: int = 8
     parameters: Mapping[str, Parameter] = {}
     tensors: Mapping[str, str] = {}
     batched: bool = False
     limits: Limits = Limits()
     run_deadline_ms: int = 120_000
     attempts_max: int = 3
+    products: tuple[str, ...] = ()
     deployments: tuple[str, ...] = ()
+
+    def offered_to(self, product: str) -> bool:
+        """Whether accounts of this product may use the slug."""
+        return not self.products or product in self.products
+
+    @property
+    def personal(self) -> frozenset[str]:
+        """Names of the parameters that travel sealed."""
+        return frozenset(name for name, parameter in self.parameters.items() if parameter.personal)
 
 
 class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -99,6 +112,10 @@ class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         offered = tuple(e for e in self.models if not e.deployments or deployment in e.deployments)
         return msgspec.structs.replace(self, models=offered)
 
+    def with_models(self, more: tuple[Entry, ...]) -> "Catalogue":
+        """These models and more, such as those of a deployment's own models folder. Raises CatalogueInvalid."""
+        return _checked(msgspec.structs.replace(self, models=(*self.models, *more)))
+
 
 def parse_catalogue(content: bytes) -> Catalogue:
     """Read and check the TOML file. Raises CatalogueInvalid."""
@@ -106,27 +123,36 @@ def parse_catalogue(content: bytes) -> Catalogue:
         catalogue = msgspec.toml.decode(content, type=Catalogue)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CatalogueInvalid(f"The catalogue is not usable: {error}.") from error
-    for problem in _problems(catalogue):
-        raise CatalogueInvalid(f"The catalogue is not usable: {problem}.")
-    return catalogue
+    return _checked(catalogue)
 
 
-def validate_params(entry: Entry, params: Mapping[str, object]) -> ValidParams | list[FieldProblem]:
-    """The parameters with defaults filled in, in the catalogue's order; or every problem. Unknown names are refused."""
-    unknown = [
-        FieldProblem(f"params.{name}", _unknown_message(entry)) for name in params if name not in entry.parameters
-    ]
-    values: ValidParams = {}
-    problems: list[FieldProblem] = list(unknown)
-    for name, parameter in entry.parameters.items():
-        value = params.get(name, parameter.default)
-        message = _value_problem(parameter, value)
-        if message is None:
-            assert isinstance(value, str | int)
-            values[name] = value
-        else:
-            problems.append(FieldProblem(f"params.{name}", message))
-    return problems or values
+def validate_params(entry: Entry, params: Mapping[str, object]) -> Validated | list[FieldProblem]:
+    """What a client sent, with defaults filled in and in the catalogue's order; or every problem.
+
+    The answer has two parts: `params` may travel in clear, `texts` (personal parameters) only sealed. Unknown names
+    are refused.
+    """
+    return check_values(entry.slug, entry.parameters, params)
+
+
+def validate_public(entry: Entry, params: Mapping[str, object]) -> ValidParams | list[FieldProblem]:
+    """Check the part that travels in clear by itself, before what is sealed has been opened."""
+    public = {name: parameter for name, parameter in entry.parameters.items() if not parameter.personal}
+    values = check_values(entry.slug, public, params)
+    return values if isinstance(values, list) else values.params
+
+
+def fallback(entry: Entry) -> Entry | None:
+    """The same model on its second engine, or None where it has none."""
+    if entry.fallback_engine is None:
+        return None
+    return msgspec.structs.replace(
+        entry,
+        engine=entry.fallback_engine,
+        engine_version=entry.fallback_engine_version or "1",
+        fallback_engine=None,
+        fallback_engine_version=None,
+    )
 
 
 def price(entry: Entry, params: Mapping[str, Json]) -> int:
@@ -135,28 +161,66 @@ def price(entry: Entry, params: Mapping[str, Json]) -> int:
 
 
 def result_size(entry: Entry, params: Mapping[str, Json], width: int, height: int) -> tuple[int, int]:
-    """(width, height) in pixels of the result for an input of this size."""
-    if entry.result.times is not None:
-        factor = params[entry.result.times]
-        assert isinstance(factor, int)
-        return width * factor, height * factor
-    return entry.result.width or width, entry.result.height or height
+    """(width, height) in pixels of the result for an input of this size; (0, 0) stands for no input."""
+    size = entry.result
+    values = {**entry.fixed, **params}
+    if size.size is not None:
+        across, _, down = str(values[size.size]).partition("x")
+        width, height = int(across), int(down)
+    elif size.long_edge is not None:
+        edge, own = _integer(values[size.long_edge]), max(width, height)
+        if edge > own:
+            width, height = max(1, round(width * edge / own)), max(1, round(height * edge / own))
+    elif size.times is not None or size.factor:
+        factor = size.factor if size.times is None else _integer(values[size.times])
+        width, height = width * factor, height * factor
+    else:
+        width, height = size.width or width, size.height or height
+    return _bounded(width, height, size.edge_max) if size.edge_max else (width, height)
 
 
-def validate_input(entry: Entry, params: Mapping[str, Json], size: tuple[int, int] | None) -> list[FieldProblem]:
-    """What is wrong with giving this model a picture of `size` pixels, or None for no picture."""
+def _bounded(width: int, height: int, edge: int) -> tuple[int, int]:
+    """Reduce to that long edge where larger, and to even numbers, as video wants them."""
+    shrink = min(1.0, edge / max(width, height, 1))
+    return max(2, round(width * shrink / 2) * 2), max(2, round(height * shrink / 2) * 2)
+
+
+def _integer(value: Json) -> int:
+    assert isinstance(value, int)
+    return value
+
+
+def validate_input(
+    entry: Entry, params: Mapping[str, Json], size: tuple[int, int] | None, mask: tuple[int, int] | None = None
+) -> list[FieldProblem]:
+    """What is wrong with giving this model a picture and a mask of these sizes in pixels; None for none of it."""
+    problems = _mask_problems(entry, size, mask)
     if entry.input == "none":
-        return [FieldProblem("input", f"{entry.slug} takes no picture; leave the input out.")] if size else []
+        problems += [FieldProblem("input", f"{entry.slug} takes no picture; leave the input out.")] if size else []
+        return problems
     if size is None:
-        return [FieldProblem("input", f"{entry.slug} works on a picture; name one of your assets.")]
-    problems = []
+        missing = FieldProblem("input", f"{entry.slug} works on a picture; name one of your assets.")
+        return [missing, *problems] if entry.input == "required" else problems
     if size[0] * size[1] > entry.limits.input_pixels_max:
         problems.append(FieldProblem("input", _too_many(size, "The picture", entry.limits.input_pixels_max)))
     large = result_size(entry, params, *size)
     if large[0] * large[1] > entry.limits.result_pixels_max:
-        field = f"params.{entry.result.times}" if entry.result.times else "input"
+        named = entry.result.times or entry.result.long_edge
+        field = f"params.{named}" if named in entry.parameters else "input"
         problems.append(FieldProblem(field, _too_many(large, "The result", entry.limits.result_pixels_max)))
     return problems
+
+
+def _mask_problems(entry: Entry, size: tuple[int, int] | None, mask: tuple[int, int] | None) -> list[FieldProblem]:
+    if mask is None:
+        missing = entry.mask == "required"
+        return [FieldProblem("mask", f"{entry.slug} needs a mask; name one of your assets.")] if missing else []
+    if entry.mask == "none":
+        return [FieldProblem("mask", f"{entry.slug} takes no mask; leave it out.")]
+    if size is not None and mask != size:
+        words = f"The mask has {mask[0]} x {mask[1]} pixels and the picture {size[0]} x {size[1]}; make them equal."
+        return [FieldProblem("mask", words)]
+    return []
 
 
 def model_terms(entry: Entry) -> ModelTerms:
@@ -177,59 +241,29 @@ def _too_many(size: tuple[int, int], what: str, pixels_max: int) -> str:
     return f"{what} would be {size[0]} x {size[1]} pixels; at most {millions} megapixels are possible."
 
 
-def _unknown_message(entry: Entry) -> str:
-    if not entry.parameters:
-        return f"{entry.slug} takes no parameters."
-    return f"{entry.slug} takes only {', '.join(entry.parameters)}."
-
-
-def _value_problem(parameter: Parameter, value: object) -> str | None:
-    if value is None:
-        return "This parameter is required."
-    if parameter.type == "boolean":
-        return None if isinstance(value, bool) else "This must be true or false."
-    if parameter.type == "text":
-        return _text_problem(parameter, value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        return "This must be an integer."
-    low, high = parameter.minimum, parameter.maximum
-    if (low is not None and value < low) or (high is not None and value > high):
-        return f"This must be {_range(low, high)}."
-    return _choice_problem(parameter, value)
-
-
-def _text_problem(parameter: Parameter, value: object) -> str | None:
-    if not isinstance(value, str):
-        return "This must be a text."
-    if len(value) > parameter.length_max:
-        return f"This must have at most {parameter.length_max} characters."
-    return _choice_problem(parameter, value)
-
-
-def _choice_problem(parameter: Parameter, value: int | str) -> str | None:
-    if not parameter.choices or value in parameter.choices:
-        return None
-    return f"This must be one of {', '.join(str(choice) for choice in parameter.choices)}."
-
-
-def _range(low: int | None, high: int | None) -> str:
-    if low is not None and high is not None:
-        return f"from {low} to {high}"
-    return f"at least {low}" if high is None else f"at most {high}"
+def _checked(catalogue: Catalogue) -> Catalogue:
+    for problem in _problems(catalogue):
+        raise CatalogueInvalid(f"The catalogue is not usable: {problem}.")
+    return catalogue
 
 
 def _problems(catalogue: Catalogue) -> list[str]:
     """Contradictions inside the file that its types cannot show."""
-    problems = []
     slugs = [entry.slug for entry in catalogue.models]
-    problems += [f"{slug} stands in it twice" for slug in sorted({s for s in slugs if slugs.count(s) > 1})]
+    problems = [f"{slug} stands in it twice" for slug in sorted({s for s in slugs if slugs.count(s) > 1})]
     for entry in catalogue.models:
-        named = [*entry.cost.per, *([entry.result.times] if entry.result.times else [])]
+        named = [*entry.cost.per, *filter(None, (entry.result.times, entry.result.long_edge, entry.result.size))]
         named += [source.removeprefix("params.") for source in entry.tensors.values() if source != "attempt"]
-        problems += [f"{entry.slug} has no parameter {name}" for name in named if name not in entry.parameters]
+        known = {*entry.parameters, *entry.fixed}
+        problems += [f"{entry.slug} has no parameter {name}" for name in named if name not in known]
+        problems += [f"{entry.slug} prices its personal {name}" for name in entry.cost.per if name in entry.personal]
         for name, parameter in entry.parameters.items():
-            if parameter.default is not None and _value_problem(parameter, parameter.default) is not None:
+            if parameter.default is not None and value_problem(parameter, parameter.default) is not None:
                 problems.append(f"the default of {entry.slug}'s {name} is outside its own limits")
+            if parameter.personal and parameter.type != "text":
+                problems.append(f"{entry.slug}'s {name} is personal and no text")
         if entry.cost.base < 0 or any(units < 0 for per in entry.cost.per.values() for units in per.values()):
             problems.append(f"{entry.slug} has a negative price")
+        if entry.mask == "required" and entry.input == "none":
+            problems.append(f"{entry.slug} wants a mask of no picture")
     return problems

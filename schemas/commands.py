@@ -4,46 +4,42 @@ A command carries ids minted by its sender and no prices, no clock and no person
 file names and subjects travel in `sealed` fields (design section 2, points 4, 6 and 24).
 """
 
-from collections.abc import Mapping
-from typing import Literal
-
 import msgspec
 
+from schemas.asset_commands import CreateAlbum as CreateAlbum
+from schemas.asset_commands import DeleteAlbum as DeleteAlbum
+from schemas.asset_commands import DeleteAsset as DeleteAsset
+from schemas.asset_commands import EraseAccount as EraseAccount
+from schemas.asset_commands import MoveAssets as MoveAssets
+from schemas.asset_commands import RecordPurge as RecordPurge
+from schemas.asset_commands import RecordViews as RecordViews
+from schemas.asset_commands import RegisterAsset as RegisterAsset
+from schemas.asset_commands import SetVisibility as SetVisibility
+from schemas.command_base import Command as Command
+from schemas.command_base import EngineRun as EngineRun
+from schemas.command_base import IdempotencyKey as IdempotencyKey
+from schemas.command_base import Json as Json
+from schemas.command_base import PassedOver as PassedOver
+from schemas.command_base import ReplyAddress as ReplyAddress
+from schemas.command_base import SealedPart as SealedPart
+from schemas.command_base import StoredObject as StoredObject
+from schemas.job_commands import GROUPED_JOB_BYTES_MAX as GROUPED_JOB_BYTES_MAX
+from schemas.job_commands import JOBS_A_GROUP_MAX as JOBS_A_GROUP_MAX
+from schemas.job_commands import AttemptStarted as AttemptStarted
+from schemas.job_commands import CancelJob as CancelJob
+from schemas.job_commands import Failed as Failed
+from schemas.job_commands import GroupedJob as GroupedJob
+from schemas.job_commands import RecordOutcome as RecordOutcome
+from schemas.job_commands import RefundJob as RefundJob
+from schemas.job_commands import RenewLease as RenewLease
+from schemas.job_commands import SubmitGroup as SubmitGroup
+from schemas.job_commands import SubmitJob as SubmitJob
+from schemas.job_commands import Succeeded as Succeeded
 from schemas.plans import Plan
 
 ENVELOPE_SCHEMA = 1
 COMMAND_BYTES_MAX = 64 << 10
-
-Json = str | int | bool | None  # parameters are flat; integers only, so that every reader sees the same number
-
-
-class ReplyAddress(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Where an answer goes: a gateway's incarnation and the correlation id it chose."""
-
-    gateway: str
-    correlation: str
-
-
-class IdempotencyKey(msgspec.Struct, frozen=True, gc=False):
-    """A client's key, hashed with its operation, and the fingerprint of the content it came with (both hex)."""
-
-    key: str
-    fingerprint: str
-
-
-class StoredObject(msgspec.Struct, frozen=True, gc=False):
-    """Bytes in the object store: key, size in bytes, sha256 in hex, format, and size in pixels."""
-
-    key: str
-    bytes: int
-    sha256: str
-    format: str
-    width: int
-    height: int
-
-
-class Command(msgspec.Struct, frozen=True, tag_field="type", gc=False):
-    """Base of all commands; `type` on the wire is the tag."""
+GROUP_COMMAND_BYTES_MAX = 480 << 10  # alone in its record, which ingest packs up to 512 KiB
 
 
 class PublishPlan(Command, frozen=True, tag="publish-plan"):
@@ -56,74 +52,23 @@ class OpenAccount(Command, frozen=True, tag="open-account"):
     """Open the account with its product's terms, if it is not open."""
 
 
-class GrantCredits(Command, frozen=True, tag="grant-credits"):
-    """Add units (or take spendable ones back, when negative)."""
+class SetPlan(Command, frozen=True, tag="set-plan"):
+    """Put the account under another plan of its product (operators)."""
+
+    plan: str
+
+
+class GrantCredits(Command, frozen=True, omit_defaults=True, tag="grant-credits"):
+    """Add units (or take spendable ones back, when negative).
+
+    Units that expire or have a `priority` are a lot of their own: lower priorities are spent first, then what expires
+    first. Plain units have priority 0 and do not expire.
+    """
 
     amount: int
     reason: str
-
-
-class RegisterAsset(Command, frozen=True, tag="register-asset"):
-    """Make stored bytes an asset of the account; `sealed` holds the file name."""
-
-    asset: str
-    object: StoredObject
-    sealed: str | None = None
-
-
-class SubmitJob(Command, frozen=True, tag="submit-job"):
-    """Run a model, on an asset of the account or on none; `params` are validated and hold nothing personal."""
-
-    job: str
-    model: str
-    params: Mapping[str, Json]
-    input: str | None = None
-    sealed: str | None = None
-    client_waits_until_ms: int | None = None
-
-
-class CancelJob(Command, frozen=True, tag="cancel-job"):
-    """End the job now and give its money back."""
-
-    job: str
-
-
-class AttemptStarted(Command, frozen=True, tag="attempt-started"):
-    """A dispatcher has begun on the attempt."""
-
-    job: str
-    attempt: int
-    dispatcher: str
-
-
-class RenewLease(Command, frozen=True, tag="renew-lease"):
-    """The attempt is alive."""
-
-    job: str
-    attempt: int
-
-
-class Succeeded(msgspec.Struct, frozen=True, tag_field="kind", tag="succeeded"):
-    """The model's result is stored; `model_ms` is the time the engine took."""
-
-    result: StoredObject
-    model_ms: int
-
-
-class Failed(msgspec.Struct, frozen=True, tag_field="kind", tag="failed"):
-    """The attempt gave no result. `cause` says whose failure it was; `reason` is a word, `detail` one sentence."""
-
-    cause: Literal["permanent", "transient", "engine-unavailable"]
-    reason: str
-    detail: str
-
-
-class RecordOutcome(Command, frozen=True, tag="record-outcome"):
-    """How an attempt ended; the first one that fits the live attempt counts, every other is ignored by name."""
-
-    job: str
-    attempt: int
-    outcome: Succeeded | Failed
+    expires_ms: int | None = None
+    priority: int = 0
 
 
 class Tick(Command, frozen=True, tag="tick"):
@@ -137,9 +82,20 @@ class ResumePartition(Command, frozen=True, tag="resume-partition"):
 AnyCommand = (
     PublishPlan
     | OpenAccount
+    | SetPlan
     | GrantCredits
     | RegisterAsset
+    | DeleteAsset
+    | SetVisibility
+    | CreateAlbum
+    | DeleteAlbum
+    | MoveAssets
+    | RecordViews
+    | RecordPurge
+    | EraseAccount
     | SubmitJob
+    | SubmitGroup
+    | RefundJob
     | CancelJob
     | AttemptStarted
     | RenewLease

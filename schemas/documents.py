@@ -15,13 +15,15 @@ from schemas.commands import AnyCommand, Envelope, Failed, RecordOutcome, Succee
 from schemas.events import AnyEvent, CommandRefused, Event, decode_event, encode_event
 from schemas.refusals import AnyRefusal
 from schemas.replies import AnyAnswer, Reply, decode_replies, encode_replies
-from schemas.work import WorkItem, decode_work, encode_work
+from schemas.work import PurgeItem, WorkItem, decode_purge, decode_work, encode_work
 
 GOLDEN = Path(__file__).parent / "golden"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 WORDS = {
     "position": "3.1041.7.0",
     "of": "3.1041.7.0",
+    "lot": "3.1041.7.0",
+    "purge": "3.1041.7.0",
     "trace": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "product": "darkroom",
@@ -49,6 +51,9 @@ MINTED = {
     "made": "job",
     "asset": "asset",
     "input": "asset",
+    "mask": "asset",
+    "album": "album",
+    "group": "group",
     "id": "cmd",
     "command": "cmd",
     "gateway": "gw",
@@ -78,12 +83,13 @@ KINDS = (
     Kind("refusals", Event, "refusal", get_args(AnyRefusal), encode_event, decode_event),
     Kind("replies", Reply, "answer", get_args(AnyAnswer), lambda reply: encode_replies([reply]), _decode_reply),
     Kind("work", WorkItem, "", (WorkItem,), encode_work, decode_work),
+    Kind("purge", PurgeItem, "", (PurgeItem,), encode_work, decode_purge),
 )
 
 
 def type_name(kind: Kind, message: type[msgspec.Struct]) -> str:
     """The word that names the message's type on the wire."""
-    return str(message.__struct_config__.tag) if kind.field else "work-item"
+    return str(message.__struct_config__.tag) if kind.field else f"{kind.name}-item"
 
 
 def golden_files() -> Iterator[tuple[Kind, type[msgspec.Struct], Path]]:
@@ -163,6 +169,8 @@ def _value(name: str, kind: msgspec.inspect.Type) -> Any:
             return _example_of(cls)
         case msgspec.inspect.DictType(value_type=inner):
             return {"scale": _value("scale", inner)}
+        case msgspec.inspect.TupleType(item_types=inners):
+            return tuple(_value(name, inner) for inner in inners)
         case msgspec.inspect.VarTupleType(item_type=inner):
             return (_value(name.removesuffix("s"), inner),)
         case msgspec.inspect.UnionType(types=types):

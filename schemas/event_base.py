@@ -15,6 +15,13 @@ class WindowUse(msgspec.Struct, frozen=True, array_like=True, gc=False):
     units: int
 
 
+class LotUse(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Units of the lot that was granted at the position `lot`."""
+
+    lot: str
+    units: int
+
+
 class IdempotencyUse(msgspec.Struct, frozen=True, gc=False):
     """The key (hex) and fingerprint a decision was made under, and when the key is forgotten."""
 

@@ -6,21 +6,42 @@ the value. Integers only, keys in the order of the fields here. Its id is its po
 
 import msgspec
 
-from schemas.commands import ReplyAddress, StoredObject
+from schemas.asset_events import AccountErased as AccountErased
+from schemas.asset_events import AlbumCreated as AlbumCreated
+from schemas.asset_events import AlbumDeleted as AlbumDeleted
+from schemas.asset_events import AssetDeleted as AssetDeleted
+from schemas.asset_events import AssetRegistered as AssetRegistered
+from schemas.asset_events import AssetsMoved as AssetsMoved
+from schemas.asset_events import AssetsViewed as AssetsViewed
+from schemas.asset_events import BytesPurged as BytesPurged
+from schemas.asset_events import PurgeReleased as PurgeReleased
+from schemas.asset_events import VisibilityChanged as VisibilityChanged
+from schemas.commands import ReplyAddress
 from schemas.event_base import EVENT_SCHEMA as EVENT_SCHEMA
 from schemas.event_base import EventData as EventData
 from schemas.event_base import IdempotencyUse as IdempotencyUse
+from schemas.event_base import LotUse as LotUse
 from schemas.event_base import WindowUse as WindowUse
 from schemas.job_events import AttemptEnded as AttemptEnded
 from schemas.job_events import AttemptReleased as AttemptReleased
+from schemas.job_events import GroupAccepted as GroupAccepted
 from schemas.job_events import JobAccepted as JobAccepted
 from schemas.job_events import JobCanceled as JobCanceled
 from schemas.job_events import JobExpired as JobExpired
 from schemas.job_events import JobFailed as JobFailed
 from schemas.job_events import JobRequeued as JobRequeued
+from schemas.job_events import JobReused as JobReused
 from schemas.job_events import JobStarted as JobStarted
 from schemas.job_events import JobSucceeded as JobSucceeded
 from schemas.job_events import LeaseRenewed as LeaseRenewed
+from schemas.money_events import CreditsCaptured as CreditsCaptured
+from schemas.money_events import CreditsExpired as CreditsExpired
+from schemas.money_events import CreditsGranted as CreditsGranted
+from schemas.money_events import CreditsRefunded as CreditsRefunded
+from schemas.money_events import CreditsRegenerated as CreditsRegenerated
+from schemas.money_events import CreditsReleased as CreditsReleased
+from schemas.money_events import CreditsReserved as CreditsReserved
+from schemas.money_events import ThresholdReached as ThresholdReached
 from schemas.plans import Plan
 from schemas.positions import Position
 from schemas.refusals import AnyRefusal
@@ -40,60 +61,13 @@ class AccountOpened(EventData, frozen=True, tag="account-opened"):
     subject: str | None
 
 
-class CreditsGranted(EventData, frozen=True, tag="credits-granted"):
-    """Units added (taken back when negative)."""
+class PlanChanged(EventData, frozen=True, tag="plan-changed"):
+    """An operator put the account under another plan of its product."""
 
-    amount: int
-    reason: str
-    balance: int
-    idempotency: IdempotencyUse | None
-
-
-class CreditsRegenerated(EventData, frozen=True, tag="credits-regenerated"):
-    """Units that time gave; the clock of regeneration now stands at `since_ms`."""
-
-    amount: int
-    since_ms: int
-    balance: int
-
-
-class AssetRegistered(EventData, frozen=True, tag="asset-registered"):
-    """Stored bytes became asset number `number` of the account."""
-
-    asset: str
-    number: int
-    object: StoredObject
-    sealed: str | None
-    idempotency: IdempotencyUse | None
-
-
-class CreditsReserved(EventData, frozen=True, tag="credits-reserved"):
-    """A job's price left the balance and its windows."""
-
-    job: str
-    units: int
-    windows: tuple[WindowUse, ...]
+    plan: str
     plan_version: int
     balance: int
-
-
-class CreditsCaptured(EventData, frozen=True, tag="credits-captured"):
-    """The reservation became a charge."""
-
-    job: str
-    units: int
-    plan_version: int
-    balance: int
-
-
-class CreditsReleased(EventData, frozen=True, tag="credits-released"):
-    """The reservation ended without a charge; its units are back where they came from."""
-
-    job: str
-    units: int
-    windows: tuple[WindowUse, ...]
-    reason: str
-    balance: int
+    idempotency: IdempotencyUse | None
 
 
 class IdempotencyForgotten(EventData, frozen=True, tag="idempotency-forgotten"):
@@ -102,20 +76,25 @@ class IdempotencyForgotten(EventData, frozen=True, tag="idempotency-forgotten"):
     keys: tuple[str, ...]
 
 
-class CommandRefused(EventData, frozen=True, tag="command-refused"):
-    """The command was not carried out, for a named reason."""
+class CommandRefused(EventData, frozen=True, omit_defaults=True, tag="command-refused"):
+    """The command was not carried out, for a named reason; `subject` is what it would have made."""
 
     command: str
     refusal: AnyRefusal
+    subject: str | None = None
 
 
-class CommandDuplicate(EventData, frozen=True, tag="command-duplicate"):
-    """The command repeated an earlier one, whose decision stands at `of`; `made` is what that one made."""
+class CommandDuplicate(EventData, frozen=True, omit_defaults=True, tag="command-duplicate"):
+    """The command repeated an earlier one, whose decision stands at `of`; `made` is what that one made.
+
+    `subject` is what this one would have made.
+    """
 
     command: str
     of: str
     made: str
     reply: ReplyAddress | None
+    subject: str | None = None
 
 
 class CommandIgnored(EventData, frozen=True, tag="command-ignored"):
@@ -148,11 +127,25 @@ class PartitionResumed(EventData, frozen=True, tag="partition-resumed"):
 AnyEvent = (
     PlanPublished
     | AccountOpened
+    | PlanChanged
+    | AccountErased
     | CreditsGranted
     | CreditsRegenerated
+    | CreditsExpired
     | AssetRegistered
+    | AssetDeleted
+    | VisibilityChanged
+    | AssetsViewed
+    | AlbumCreated
+    | AlbumDeleted
+    | AssetsMoved
+    | PurgeReleased
+    | BytesPurged
+    | GroupAccepted
     | JobAccepted
+    | JobReused
     | CreditsReserved
+    | ThresholdReached
     | AttemptReleased
     | JobStarted
     | LeaseRenewed
@@ -160,6 +153,7 @@ AnyEvent = (
     | JobRequeued
     | JobSucceeded
     | CreditsCaptured
+    | CreditsRefunded
     | JobFailed
     | JobCanceled
     | JobExpired

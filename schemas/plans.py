@@ -5,6 +5,7 @@ old decision replays under its own prices. `version` grows with every change of 
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
 
@@ -30,7 +31,14 @@ class RegenerationTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 class AccountTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What one plan of one product grants; times in ms, counts in jobs, credits in whole units."""
+    """What one plan of one product grants; times in ms, counts in jobs, credits in whole units.
+
+    `lane` is where jobs go that their model sends to `standard`. `weight` is the number of turns in a round of waiting
+    accounts. `models_denied` and `param_limits` (greatest integer; 0 for a flag that must stay off) are entitlements.
+    Results are kept `results_ttl_ms`, uploads `uploads_ttl_ms`; None: until they are deleted. With `reuse_ttl_ms` above
+    zero, a job identical to an earlier one gets that one's result for nothing. `thresholds` are percentages of use
+    that become events.
+    """
 
     opening_credits: int = 0
     uses_balance: bool = True
@@ -41,6 +49,17 @@ class AccountTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     wait_default_ms: int = 30_000
     idempotency_ttl_ms: int = 7 * DAY_MS
     queue_ttl_ms: int = DAY_MS
+    lane: str | None = None
+    weight: int = 1
+    lane_in_flight_jobs_max: Mapping[str, int] = {}
+    models_denied: tuple[str, ...] = ()
+    param_limits: Mapping[str, int] = {}
+    originals: Literal["keep", "purge"] = "keep"
+    uploads_ttl_ms: int | None = None
+    results_ttl_ms: int | None = None
+    reuse_ttl_ms: int = 0
+    thresholds: tuple[int, ...] = (80, 100)
+    albums_max: int = 1_000
 
 
 class CostRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,7 +77,7 @@ class CostRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModelTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What the decider knows of a model: its engine, its price, its lane and its limits."""
+    """What the decider knows of a model: its engine, price, lane, limits and products (none named: all)."""
 
     engine: str
     engine_version: str
@@ -67,6 +86,8 @@ class ModelTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     takes_input: bool
     run_deadline_ms: int = 120_000
     attempts_max: int = 3
+    takes_mask: bool = False
+    products: tuple[str, ...] = ()
 
 
 class LeaseTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -56,6 +56,37 @@ class InputRequired(Refusal, frozen=True, tag="input-required"):
     model: str
 
 
+class MaskRequired(Refusal, frozen=True, tag="mask-required"):
+    """The model needs a mask beside the picture and none was named."""
+
+    model: str
+
+
+class NotEntitled(Refusal, frozen=True, tag="not-entitled"):
+    """The account's plan does not include this model, or this value of this parameter (at most `limit`)."""
+
+    what: str
+    limit: int | None
+
+
+class AlbumUnknown(Refusal, frozen=True, tag="album-unknown"):
+    """The account has no live album of this id."""
+
+    album: str
+
+
+class AlbumsFull(Refusal, frozen=True, tag="albums-full"):
+    """The account already has as many albums as its plan allows."""
+
+    limit: int
+
+
+class PlanUnknown(Refusal, frozen=True, tag="plan-unknown"):
+    """The account's product has no plan of this name."""
+
+    plan: str
+
+
 class JobUnknown(Refusal, frozen=True, tag="job-unknown"):
     """The account has no live job of this id (it may have ended: the read model knows)."""
 
@@ -74,6 +105,36 @@ class GrantBelowZero(Refusal, frozen=True, tag="grant-below-zero"):
 
     amount: int
     available: int
+
+
+class GrantExpired(Refusal, frozen=True, tag="grant-expired"):
+    """A grant that expires has to expire in the future, and has to add units."""
+
+    expires_ms: int
+
+
+class GrantsFull(Refusal, frozen=True, tag="grants-full"):
+    """The account holds as many lots of expiring or prioritised units as are possible at once."""
+
+    limit: int
+
+
+class ChargeUnknown(Refusal, frozen=True, tag="charge-unknown"):
+    """No charge of this job is remembered: it has not succeeded, or its result is too old; a grant can make up."""
+
+    job: str
+
+
+class NothingCharged(Refusal, frozen=True, tag="nothing-charged"):
+    """The job cost nothing."""
+
+    job: str
+
+
+class AlreadyRefunded(Refusal, frozen=True, tag="already-refunded"):
+    """The job's charge was given back before."""
+
+    job: str
 
 
 class GrantTooLarge(Refusal, frozen=True, tag="grant-too-large"):
@@ -103,9 +164,19 @@ AnyRefusal = (
     | ModelUnknown
     | AssetUnknown
     | InputRequired
+    | MaskRequired
+    | NotEntitled
+    | AlbumUnknown
+    | AlbumsFull
+    | PlanUnknown
     | JobUnknown
     | JobEnded
+    | ChargeUnknown
+    | NothingCharged
+    | AlreadyRefunded
     | GrantBelowZero
+    | GrantExpired
+    | GrantsFull
     | GrantTooLarge
     | PlanVersionReused
     | PlanMissing

@@ -5,7 +5,7 @@ Records of `replies` are keyed by gateway incarnation; a value is a JSON array o
 
 import msgspec
 
-from schemas.commands import StoredObject
+from schemas.commands import EngineRun, StoredObject
 from schemas.refusals import AnyRefusal
 
 
@@ -22,7 +22,16 @@ class JobDecided(Answer, frozen=True, tag="job-decided"):
     balance: int
 
 
-class JobEndedAnswer(Answer, frozen=True, tag="job-ended"):
+class GroupDecided(Answer, frozen=True, tag="group-decided"):
+    """Every job of the group was accepted; `costs` in the order of `jobs`, `balance` after all of them."""
+
+    group: str
+    jobs: tuple[str, ...]
+    costs: tuple[int, ...]
+    balance: int
+
+
+class JobEndedAnswer(Answer, frozen=True, omit_defaults=True, tag="job-ended"):
     """The job ended; exactly one of `result` and `reason` is there for succeeded and failed."""
 
     job: str
@@ -33,6 +42,9 @@ class JobEndedAnswer(Answer, frozen=True, tag="job-ended"):
     result: StoredObject | None = None
     reason: str | None = None
     detail: str | None = None
+    thumbnail: StoredObject | None = None
+    run: EngineRun | None = None
+    reused: bool = False
 
 
 class JobCancelAccepted(Answer, frozen=True, tag="job-cancel-accepted"):
@@ -50,8 +62,31 @@ class AssetAccepted(Answer, frozen=True, tag="asset-accepted"):
     object: StoredObject
 
 
+class AssetDeletion(Answer, frozen=True, tag="asset-deletion"):
+    """Access to the asset has ended; `canceled` are the jobs that were ended with it."""
+
+    asset: str
+    canceled: tuple[str, ...]
+    balance: int
+
+
+class AlbumAccepted(Answer, frozen=True, tag="album-accepted"):
+    """The album is usable at once."""
+
+    album: str
+
+
+class AssetsMovedAnswer(Answer, frozen=True, tag="assets-moved"):
+    """What became of each asset that was to be moved."""
+
+    album: str
+    moved: tuple[str, ...]
+    already: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
 class BalanceChanged(Answer, frozen=True, tag="balance-changed"):
-    """A grant was booked, or an account opened."""
+    """A grant or a refund was booked, a plan changed, or an account opened."""
 
     balance: int
 
@@ -72,7 +107,20 @@ class Broken(Answer, frozen=True, tag="broken"):
     reason: str
 
 
-AnyAnswer = JobDecided | JobEndedAnswer | JobCancelAccepted | AssetAccepted | BalanceChanged | Done | Refused | Broken
+AnyAnswer = (
+    JobDecided
+    | GroupDecided
+    | JobEndedAnswer
+    | JobCancelAccepted
+    | AssetAccepted
+    | AssetDeletion
+    | AlbumAccepted
+    | AssetsMovedAnswer
+    | BalanceChanged
+    | Done
+    | Refused
+    | Broken
+)
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):

@@ -12,7 +12,8 @@ ACCESSES = "accesses"
 SESSIONS = "sessions"
 KEYS = "keys"
 DEAD_LETTERS = "dead-letters"
-LANES = ("standard",)
+HOUSEKEEPING = "housekeeping"
+LANES = ("priority", "standard", "batch", "video", HOUSEKEEPING)
 
 _DAY_MS = 86_400_000
 _FOR_EVER = {"retention.ms": "-1", "retention.bytes": "-1"}
