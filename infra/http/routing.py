@@ -21,6 +21,7 @@ from starlette.types import Scope
 Handler = Callable[[Request], Awaitable[Response]]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Access = Literal["bearer", "admin", "public"]
+Audit = Literal["read", "change", "delete"]
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 
@@ -57,7 +58,8 @@ class Operation:
 
     `path` is Starlette's (`/v1/jobs/{id}:cancel`, `{name:path}` for values with slashes); `path_parameters` describes
     its names. `problems` lists the 4xx and 5xx statuses beside those that every operation has. `limit` names the
-    moving window that counts it ("" counts nowhere).
+    moving window that counts it ("" counts nowhere). `audit` is what it does to what it names, for the topic
+    `accesses`; None where nothing of an account is touched.
     """
 
     method: Method
@@ -70,6 +72,7 @@ class Operation:
     description: str = ""
     access: Access = "bearer"
     limit: str = "requests"
+    audit: Audit | None = None
     path_parameters: Mapping[str, str] = field(default_factory=dict)
     query: type[BaseModel] | None = None
     headers: type[BaseModel] | None = None
