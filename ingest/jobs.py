@@ -56,13 +56,7 @@ class ParamsChecker:
 
 
 def _checked(entry: Entry, params: dict[str, Any]) -> CheckedParams:
-    values = validate_params(entry, params)
-    if isinstance(values, list):
-        raise bad_fields([FieldError(problem.field, problem.message) for problem in values])
-    texts = {
-        name: str(value)
-        for name, value in values.items()
-        if entry.parameters[name].type == "text" and not entry.parameters[name].choices
-    }
-    rest = {name: value for name, value in values.items() if name not in texts}
-    return CheckedParams(entry, rest, texts, _canonical.encode(params))
+    valid = validate_params(entry, params)
+    if isinstance(valid, list):
+        raise bad_fields([FieldError(problem.field, problem.message) for problem in valid])
+    return CheckedParams(entry, valid.params, valid.texts, _canonical.encode(params))

@@ -53,3 +53,23 @@ class Pixels:
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
+
+
+class Clip:
+    """Frames of a video in shared memory, below each other: `frames` has the shape (count, height, width, 3)."""
+
+    def __init__(self, strip: Pixels, count: int, fps: int) -> None:
+        assert strip.height % count == 0
+        self.strip, self.count, self.fps = strip, count, fps
+        self.width, self.height = strip.width, strip.height // count
+        self.frames: NDArray[np.uint8] = strip.array.reshape(count, self.height, self.width, 3)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up the memory. Idempotent."""
+        self.strip.close()

@@ -14,6 +14,7 @@ process that was thought dead too, writes twice and replaces nothing; the outcom
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -25,15 +26,15 @@ from infra.ids import IdSource
 from infra.logs import bind_trace, get_logger
 from infra.media.header import CONTENT_TYPES, Format
 from infra.s3.store import ObjectStore
-from infra.triton.engine import Engine
+from infra.triton.engine import Engine, Tensors
 from processors.dispatch import metrics
 from processors.dispatch.budget import PixelBudget
 from processors.dispatch.media import Media, output_format
 from processors.dispatch.pixels import Pixels
 from processors.dispatch.sender import CommandSender
-from processors.dispatch.tasks import draw_card, enlarge, first_failure
+from processors.dispatch.tasks import Product, first_failure, perform
 from processors.dispatch.workflow import Begin, Drop, Report, after_failure, begin, stopped
-from schemas.catalogue import Catalogue, ValidParams, result_size, validate_params
+from schemas.catalogue import Catalogue, ValidParams, result_size, validate_public
 from schemas.commands import AttemptStarted, Failed, RecordOutcome, RenewLease, StoredObject, Succeeded
 from schemas.work import WorkItem
 
@@ -124,11 +125,12 @@ class Runner:
             await asyncio.sleep(step.pause_ms / 1000)
 
     async def _work(self, item: WorkItem, decision: Begin) -> Succeeded:
-        params = validate_params(decision.entry, item.params)
+        params = validate_public(decision.entry, item.params)
         assert not isinstance(params, list), "begin has checked them"
         async with self._budget.hold(_pixels(decision, item, params)):
             content = await self._input(item)
-            pixels, source_format, engine_ms = await self._picture(content, item, decision, params)
+            pixels, source_format, engine_ms = await self._product(content, item, decision, params)
+            assert isinstance(pixels, Pixels), "no model of this lane makes videos"
             with pixels:
                 form = output_format(source_format, pixels.width, pixels.height, pixels.channels)
                 with metrics.stage("encode"):
@@ -145,23 +147,26 @@ class Runner:
         with metrics.stage("fetch"):
             return await self._ports.store.get(item.input.key, item.input.sha256)
 
-    async def _picture(
+    async def _product(
         self, content: bytes | None, item: WorkItem, decision: Begin, params: ValidParams
-    ) -> tuple[Pixels, Format, int]:
-        """Run the model: the result's pixels, the input's format (PNG where there is none), the engine's time in ms."""
-        entry, engine = decision.entry, self._ports.engine
-        if content is None:
+    ) -> tuple[Product, Format, int]:
+        """Run the model: the product, the input's format (PNG where there is none), the engine's time in ms."""
+        entry = decision.entry
+
+        async def call(engine: str, inputs: Tensors) -> Tensors:
+            return await self._ports.engine.infer(engine, entry.engine_version, inputs, self._remaining_s(decision))
+
+        source: Pixels | None = None
+        form: Format = "png"
+        with contextlib.ExitStack() as opened:
+            if content is not None:
+                with metrics.stage("decode"):
+                    decoded = await self._ports.media.decode(content)
+                source, form = opened.enter_context(decoded.pixels), decoded.format
             began = time.perf_counter()
             with metrics.stage("engine"):
-                card = await draw_card(engine, entry, item, params, self._remaining_s(decision))
-            return card, "png", _since_ms(began)
-        with metrics.stage("decode"):
-            decoded = await self._ports.media.decode(content)
-        with decoded.pixels as source:
-            began = time.perf_counter()
-            with metrics.stage("engine"):
-                large = await enlarge(engine, entry, source, params, self._remaining_s(decision))
-        return large, decoded.format, _since_ms(began)
+                made = await perform(call, entry, item.attempt, params, {}, source, None)
+        return made, form, _since_ms(began)
 
     async def _report(self, item: WorkItem, outcome: Succeeded | Failed) -> None:
         label = "succeeded" if isinstance(outcome, Succeeded) else outcome.reason

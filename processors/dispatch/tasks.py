@@ -1,74 +1,250 @@
-"""Running a model on the engine: tiles for a picture, numbers for a test card."""
+"""Running a model on its engine: one function for every task of the catalogue.
+
+Theory of operation
+-------------------
+`perform` is pure but for `call`: the same entry, parameters, texts and pixels make the same calls and the same product.
+It knows nothing of servers: the runner binds version, timeout, choice of the server and health into `call`, and where
+an engine cannot serve, it performs the whole task again with `schemas.catalogue.fallback(entry)`, never a single tile:
+two engines in one picture would show a seam.
+
+Every engine but the upscaler and the test cards takes one protocol: `REQUEST`, a JSON text of `Request`; `PIXELS`, a
+tile with its halo or a whole small picture; `GUIDE`, the whole picture reduced to GUIDE_EDGE, from which an engine
+takes everything that must be alike in all tiles; `MASK`. It answers `PIXELS`. No tensor ever holds the whole of a
+large picture.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.triton.engine import Engine, Tensors, TransientFailure
-from processors.dispatch.pixels import Pixels
-from processors.dispatch.tiles import Tile, cut, place, tiles
-from schemas.catalogue import Entry, result_size
+from infra.triton.engine import PermanentFailure, Tensors, TransientFailure
+from processors.dispatch.pixels import Clip, Pixels
+from processors.dispatch.tiles import Tile, cut, place, reduced, tiles
+from schemas.catalogue import Entry, ValidParams, result_size
 from schemas.commands import Json
-from schemas.work import WorkItem
+
+Call = Callable[[str, Tensors], Awaitable[Tensors]]
+"""(engine, inputs) -> outputs. `engine` is always `entry.engine`; raises what `infra.triton.engine.Engine` raises."""
+
+Product = Pixels | Clip
+"""A picture, or frames of a video; whoever has it closes it."""
 
 OUTPUT = "PIXELS"
+GUIDE_EDGE = 512
+FRAMES_AT_ONCE = 4
 _TILES_AT_ONCE = 2
+_encoder = msgspec.json.Encoder()
 
 
-async def enlarge(engine: Engine, entry: Entry, source: Pixels, params: Mapping[str, Json], timeout_s: float) -> Pixels:
-    """Enlarge a picture tile by tile. The caller closes the result; after an exception there is none."""
-    scale = params[entry.result.times or "scale"]
-    assert isinstance(scale, int)
-    width, height = result_size(entry, params, source.width, source.height)
-    result = Pixels.blank(width, height, source.channels)
-    waiting = iter(list(tiles(source.width, source.height)))
-    number = np.array([scale], np.int32)
+class Request(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the engine is asked: `params` hold the client's, the entry's fixed ones and the texts.
 
-    async def work() -> None:
+    `box` is (left, top, width, height) of a tile without its halo in the picture of `size` (width, height); for whole
+    pictures `size` is the result's.
+    """
+
+    operation: str
+    params: Mapping[str, Json]
+    size: tuple[int, int]
+    box: tuple[int, int, int, int] | None = None
+    halo: int = 0
+
+
+async def perform(
+    call: Call,
+    entry: Entry,
+    attempt: int,
+    params: ValidParams,
+    texts: Mapping[str, str],
+    source: Pixels | None,
+    mask: Pixels | None,
+) -> Product:
+    """Run `entry` to its product. `params` and `texts` are validated; the caller closes `source` and `mask`.
+
+    After an exception nothing is left open. Raises what `call` raises (inside an ExceptionGroup where tiles ran side by
+    side: see `first_failure`), and TransientFailure for an answer of the wrong shape.
+    """
+    match entry.task:
+        case "card":
+            return await _card(call, entry, attempt, params)
+        case "generate":
+            return await _generated(call, entry, params, texts, source)
+        case "upscale":
+            return await _upscaled(call, entry, params, _given(source))
+        case "filter":
+            return await _filtered(call, entry, params, texts, _given(source))
+        case "inpaint":
+            from processors.dispatch.inpainting import inpainted
+
+            return await inpainted(call, entry, params, texts, _given(source), _given(mask))
+        case "video":
+            return await _filmed(call, entry, params, texts, _given(source))
+
+
+def request(entry: Entry, params: ValidParams, texts: Mapping[str, str], **more: object) -> NDArray[np.object_]:
+    """The REQUEST tensor."""
+    values = {**entry.fixed, **params, **texts}
+    made = msgspec.convert({"operation": entry.operation, "params": values, "size": (0, 0), **more}, Request)
+    return np.array([_encoder.encode(made)], np.object_)
+
+
+def expected(answer: Tensors, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The answer's pixels, where they have this shape (-1: 3 or 4 channels). Raises TransientFailure."""
+    pixels = answer.get(OUTPUT)
+    fits = (
+        pixels is not None
+        and pixels.dtype == np.uint8
+        and len(pixels.shape) == len(shape)
+        and all(have == want or (want == -1 and have in (3, 4)) for have, want in zip(pixels.shape, shape, strict=True))
+    )
+    if not fits or pixels is None:
+        seen = "no pixels" if pixels is None else f"{pixels.dtype} of shape {pixels.shape}"
+        raise TransientFailure(f"the engine answered {seen} instead of {shape}")
+    return pixels
+
+
+async def at_once(work: Callable[[Tile], Awaitable[None]], pieces: Iterable[Tile]) -> None:
+    """Work on all tiles, a few side by side."""
+    waiting = iter(pieces)
+
+    async def worker() -> None:
         for tile in waiting:
-            inputs: Tensors = {OUTPUT: cut(source.array, tile), "SCALE": number}
-            answer = await engine.infer(entry.engine, entry.engine_version, inputs, timeout_s)
-            place(result.array, tile, scale, _expected(answer[OUTPUT], tile, scale, source.channels))
-            if tile.left + tile.width == source.width:
-                result.forget()
+            await work(tile)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(_TILES_AT_ONCE):
+            group.create_task(worker())
+
+
+async def _upscaled(call: Call, entry: Entry, params: ValidParams, source: Pixels) -> Pixels:
+    """Enlarge tile by tile with an engine that answers PIXELS for PIXELS and SCALE."""
+    width, height = result_size(entry, params, source.width, source.height)
+    scale = next((s for s in (1, 2, 4) if s * source.width >= width and s * source.height >= height), 0)
+    if scale == 0:
+        raise PermanentFailure("more than four times as large is not possible")
+    if scale == 1:
+        return Pixels.of(source.array)
+    number = np.array([scale], np.int32)
+    result = Pixels.blank(source.width * scale, source.height * scale, source.channels)
+
+    async def work(tile: Tile) -> None:
+        answer = await call(entry.engine, {OUTPUT: cut(source.array, tile, entry.halo), "SCALE": number})
+        place(result.array, tile, scale, expected(answer, (tile.height * scale, tile.width * scale, source.channels)))
+        if tile.left + tile.width == source.width:
+            result.forget()
 
     try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(_TILES_AT_ONCE):
-                group.create_task(work())
+        await at_once(work, tiles(source.width, source.height))
+        return await asyncio.to_thread(_to_size, result, width, height)
     except BaseException:
         result.close()
         raise
-    return result
 
 
-async def draw_card(
-    engine: Engine, entry: Entry, item: WorkItem, params: Mapping[str, Json], timeout_s: float
+def _to_size(result: Pixels, width: int, height: int) -> Pixels:
+    """Reduce to the size asked for, where the scale overshot it."""
+    if (result.width, result.height) == (width, height):
+        return result
+    with result:
+        return Pixels.of(reduced(result.array, width, height))
+
+
+async def _filtered(call: Call, entry: Entry, params: ValidParams, texts: Mapping[str, str], source: Pixels) -> Pixels:
+    """Filter tile by tile; the engine may add alpha, and enlarge where the entry says so."""
+    size = (source.width, source.height)
+    width, height = result_size(entry, params, *size)
+    scale = max(1, width // source.width)
+    guide = {"GUIDE": guide_of(source)} if entry.guide else {}
+    pieces = list(tiles(*size))
+    made: list[Pixels] = []
+
+    async def work(tile: Tile) -> None:
+        box = (tile.left, tile.top, tile.width, tile.height)
+        asked = request(entry, params, texts, size=size, box=box, halo=entry.halo)
+        inputs = {"REQUEST": asked, OUTPUT: cut(source.array, tile, entry.halo), **guide}
+        answer = expected(await call(entry.engine, inputs), (tile.height * scale, tile.width * scale, -1))
+        if not made:
+            made.append(Pixels.blank(width, height, answer.shape[2]))
+        if answer.shape[2] != made[0].channels:
+            raise TransientFailure("the engine answered some tiles with alpha and some without")
+        place(made[0].array, tile, scale, answer)
+        if tile.left + tile.width == source.width:
+            made[0].forget()
+
+    try:
+        await work(pieces[0])
+        await at_once(work, pieces[1:])
+    except BaseException:
+        for result in made:
+            result.close()
+        raise
+    return made[0]
+
+
+def guide_of(source: Pixels) -> NDArray[np.uint8]:
+    """The whole picture, reduced so that its long edge is at most GUIDE_EDGE."""
+    shrink = min(1.0, GUIDE_EDGE / max(source.width, source.height))
+    return reduced(source.array, max(1, round(source.width * shrink)), max(1, round(source.height * shrink)))
+
+
+async def _generated(
+    call: Call, entry: Entry, params: ValidParams, texts: Mapping[str, str], source: Pixels | None
 ) -> Pixels:
-    """Ask for a test card. The caller closes the result."""
-    inputs = {name: _number(source, item, params, entry.batched) for name, source in entry.tensors.items()}
-    answer = await engine.infer(entry.engine, entry.engine_version, inputs, timeout_s)
+    """Ask for a whole picture; the engine sees at most a small copy of the one that was given."""
+    size = result_size(entry, params, *((source.width, source.height) if source else (0, 0)))
+    guide = {"GUIDE": guide_of(source)} if source else {}
+    answer = await call(entry.engine, {"REQUEST": request(entry, params, texts, size=size), **guide})
+    return Pixels.of(expected(answer, (size[1], size[0], -1)))
+
+
+async def _filmed(call: Call, entry: Entry, params: ValidParams, texts: Mapping[str, str], source: Pixels) -> Clip:
+    """Ask for the frames of a video, a few a call; each call gets the picture reduced to the video's size."""
+    width, height = result_size(entry, params, source.width, source.height)
+    values = {**entry.fixed, **params}
+    seconds, fps = values["seconds"], values["fps"]
+    assert isinstance(seconds, int)
+    assert isinstance(fps, int)
+    still = reduced(source.array, width, height)[..., :3]
+    clip = Clip(Pixels.blank(width, height * seconds * fps, 3), seconds * fps, fps)
+
+    async def work(piece: Tile) -> None:
+        asked = request(entry, {**params, "first": piece.left, "count": piece.width}, texts, size=(width, height))
+        answer = await call(entry.engine, {"REQUEST": asked, "GUIDE": still})
+        clip.frames[piece.left : piece.left + piece.width] = expected(answer, (piece.width, height, width, 3))
+
+    try:
+        await at_once(work, tiles(clip.count, 1, FRAMES_AT_ONCE))
+    except BaseException:
+        clip.close()
+        raise
+    return clip
+
+
+async def _card(call: Call, entry: Entry, attempt: int, params: ValidParams) -> Pixels:
+    """Ask for a test card."""
+    inputs = {name: _number(source, attempt, params, entry.batched) for name, source in entry.tensors.items()}
+    answer = await call(entry.engine, inputs)
     card = answer[OUTPUT][0] if entry.batched else answer[OUTPUT]
     if card.ndim != 3 or card.dtype != np.uint8 or card.shape[2] not in (3, 4):
         raise TransientFailure(f"{entry.engine} answered {card.dtype} of shape {card.shape} instead of a picture")
     return Pixels.of(card)
 
 
-def _number(source: str, item: WorkItem, params: Mapping[str, Json], batched: bool) -> NDArray[np.int32]:
-    value = item.attempt if source == "attempt" else params[source.removeprefix("params.")]
+def _number(source: str, attempt: int, params: ValidParams, batched: bool) -> NDArray[np.int32]:
+    value = attempt if source == "attempt" else params[source.removeprefix("params.")]
     assert isinstance(value, int)
     return np.array([[value]] if batched else [value], np.int32)
 
 
-def _expected(answer: NDArray[np.uint8], tile: Tile, scale: int, channels: int) -> NDArray[np.uint8]:
-    wanted = (tile.height * scale, tile.width * scale, channels)
-    if answer.shape != wanted or answer.dtype != np.uint8:
-        raise TransientFailure(f"the engine answered {answer.dtype} of shape {answer.shape} instead of {wanted}")
-    return answer
+def _given(pixels: Pixels | None) -> Pixels:
+    if pixels is None:
+        raise PermanentFailure("this model needs a picture that was not given")
+    return pixels
 
 
 def first_failure(error: Exception) -> Exception:

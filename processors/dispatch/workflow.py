@@ -17,7 +17,7 @@ import msgspec
 from infra.s3.store import IntegrityError, ObjectNotFound, StoreUnavailable
 from infra.triton.engine import EngineUnavailable, PermanentFailure, TransientFailure
 from processors.dispatch.media import InputUndecodable, MediaUnavailable
-from schemas.catalogue import Catalogue, Entry, validate_input, validate_params
+from schemas.catalogue import Catalogue, Entry, validate_input, validate_public
 from schemas.commands import Failed
 from schemas.work import WorkItem
 
@@ -115,7 +115,7 @@ def failed(cause: str, reason: str, detail: str) -> Failed:
 
 def _problem(item: WorkItem, entry: Entry) -> str | None:
     """Whether the item asks for what this catalogue allows; normally ingest has refused everything else."""
-    params = validate_params(entry, item.params)
+    params = validate_public(entry, item.params)
     if isinstance(params, list):
         return f"{params[0].field}: {params[0].message}"
     size = None if item.input is None else (item.input.width, item.input.height)

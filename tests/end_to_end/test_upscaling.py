@@ -15,7 +15,7 @@ from infra.triton.client import TritonEngine, open_engine
 from infra.triton.engine import PermanentFailure, Tensors
 from infra.triton.training.fit import load_upscale
 from processors.dispatch.pixels import Pixels
-from processors.dispatch.tasks import enlarge
+from processors.dispatch.tasks import perform
 from processors.dispatch.tiles import HALO
 from schemas.catalogue import Entry, parse_catalogue
 
@@ -37,9 +37,18 @@ async def engine(triton: Settings) -> AsyncIterator[TritonEngine]:
         yield opened
 
 
+async def enlarge(engine: TritonEngine, entry: Entry, source: Pixels, scale: int) -> Pixels:
+    async def call(name: str, inputs: Tensors) -> Tensors:
+        return await engine.infer(name, entry.engine_version, inputs, 120)
+
+    made = await perform(call, entry, 1, {"scale": scale}, {}, source, None)
+    assert isinstance(made, Pixels)
+    return made
+
+
 async def upscaled(engine: TritonEngine, entry: Entry, picture: Array, scale: int) -> Array:
     with Pixels.of(picture) as source:
-        result = await enlarge(engine, entry, source, {"scale": scale}, 60)
+        result = await enlarge(engine, entry, source, scale)
     with result:
         return result.array.copy()
 
@@ -134,7 +143,7 @@ async def test_a_large_picture_stays_within_bounded_memory(engine: TritonEngine,
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     picture = np.tile(np.asarray(Image.open(PHOTOGRAPH).convert("RGB")), (3, 3, 1))
     with Pixels.of(picture) as source:
-        result = await enlarge(engine, entry, source, {"scale": 4}, 120)
+        result = await enlarge(engine, entry, source, 4)
     with result:
         assert (result.width, result.height) == (7200, 4800)
         small = Image.fromarray(result.array[:1600, :2400]).resize((600, 400), Image.Resampling.BOX)

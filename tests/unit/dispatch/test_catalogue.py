@@ -16,6 +16,7 @@ from schemas.catalogue import (
     validate_input,
     validate_params,
 )
+from schemas.parameters import Validated
 from schemas.plans import ModelTerms
 
 FILE = Path(__file__).parents[3] / "infra" / "catalogue.toml"
@@ -84,8 +85,8 @@ def test_an_unknown_slug_is_none(shipped: Catalogue) -> None:
 
 def test_defaults_are_filled_in_the_catalogues_order(entry: Entry) -> None:
     valid = validate_params(entry, {"level": 3})
-    assert valid == {"scale": 2, "name": "", "on": False, "level": 3}
-    assert list(valid) == ["scale", "name", "on", "level"]
+    assert valid == Validated({"scale": 2, "name": "", "on": False, "level": 3}, {})
+    assert list(valid.params) == ["scale", "name", "on", "level"]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_every_problem_is_named_at_once(entry: Entry) -> None:
 def test_a_model_without_parameters_says_so(shipped: Catalogue) -> None:
     broken = shipped.entry("sandbox/broken")
     assert broken is not None
-    assert validate_params(broken, {}) == {}
+    assert validate_params(broken, {}) == Validated({}, {})
     problems = [FieldProblem("params.a", "sandbox/broken takes no parameters.")]
     assert validate_params(broken, {"a": 1}) == problems
 
