@@ -11,10 +11,12 @@ from typing import Any, get_args
 
 import msgspec
 
+from schemas.accesses import AccessRecord, decode_accesses, encode_accesses
 from schemas.commands import AnyCommand, Envelope, Failed, RecordOutcome, Succeeded, decode_command, encode_command
 from schemas.events import AnyEvent, CommandRefused, Event, decode_event, encode_event
 from schemas.refusals import AnyRefusal
 from schemas.replies import AnyAnswer, Reply, decode_replies, encode_replies
+from schemas.sessions import AnySessionFact, SessionRecord, decode_session, encode_session
 from schemas.work import PurgeItem, WorkItem, decode_purge, decode_work, encode_work
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -49,6 +51,7 @@ MINTED = {
     "account": "acct",
     "job": "job",
     "made": "job",
+    "object": "asset",
     "asset": "asset",
     "input": "asset",
     "mask": "asset",
@@ -83,6 +86,8 @@ KINDS = (
     Kind("refusals", Event, "refusal", get_args(AnyRefusal), encode_event, decode_event),
     Kind("replies", Reply, "answer", get_args(AnyAnswer), lambda reply: encode_replies([reply]), _decode_reply),
     Kind("work", WorkItem, "", (WorkItem,), encode_work, decode_work),
+    Kind("sessions", SessionRecord, "fact", get_args(AnySessionFact), encode_session, decode_session),
+    Kind("accesses", AccessRecord, "", (AccessRecord,), encode_accesses, decode_accesses),
     Kind("purge", PurgeItem, "", (PurgeItem,), encode_work, decode_purge),
 )
 

@@ -49,6 +49,8 @@ def _inner(value: dict[str, Any], name: str) -> Any:
             return value["data"]
         case "refusals":
             return value["data"]["refusal"]
+        case "sessions":
+            return value["fact"]
         case _:
             return value["answer"]
 
@@ -66,7 +68,16 @@ def test_nothing_else_is_stored() -> None:
 
 def test_every_type_of_every_union_has_an_example() -> None:
     counts = {kind.name: len(kind.types) for kind in KINDS}
-    assert counts == {"commands": 11, "outcomes": 2, "events": 25, "refusals": 13, "replies": 8, "work": 1}
+    assert counts == {
+        "commands": 11,
+        "outcomes": 2,
+        "events": 25,
+        "refusals": 13,
+        "replies": 8,
+        "work": 1,
+        "sessions": 2,
+        "accesses": 1,
+    }
 
 
 def test_a_reader_of_today_reads_messages_with_fields_of_tomorrow() -> None:
