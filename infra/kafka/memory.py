@@ -21,7 +21,16 @@ from typing import Literal
 import msgspec
 
 from infra.clock import Clock
-from infra.kafka.ports import Appended, Fenced, OutcomeUnknown, Outgoing, ReadFault, Record, TransactionError
+from infra.kafka.ports import (
+    Appended,
+    Fenced,
+    NotAppended,
+    OutcomeUnknown,
+    Outgoing,
+    ReadFault,
+    Record,
+    TransactionError,
+)
 from schemas.codec import pack_items
 
 Fault = Literal["before-append", "after-append", "after-commit"]
@@ -241,6 +250,22 @@ class MemoryAppender:
             self.lose_acknowledgement = False
             raise OutcomeUnknown(f"the acknowledgement of {self._topic}-{partition} was lost")
         return [Appended(record.offset, index, record.timestamp_ms) for index in range(len(items))]
+
+
+class MemoryRecords:
+    """Implements `infra.kafka.ports.Records`; while `is_away` nothing is taken."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+        self.is_away = False
+
+    async def append(self, records: Sequence[Outgoing]) -> None:
+        """See the port."""
+        await asyncio.sleep(0)
+        if self.is_away:
+            raise NotAppended("the log is away")
+        for record in records:
+            self._log.append(record.topic, record.partition, record.value, key=record.key, headers=record.headers)
 
 
 class MemoryFollower:

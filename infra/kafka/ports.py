@@ -131,3 +131,14 @@ class Appender(Protocol):
     async def append_many(self, partition: int, items: Sequence[bytes]) -> list[Appended]:
         """The same for several items, in order; they may land in more than one record."""
         ...
+
+
+class Records(Protocol):
+    """Appends single records with keys, outside of transactions: what gateways note beside the commands."""
+
+    async def append(self, records: Sequence[Outgoing]) -> None:
+        """On return all are on the log (acks=all), each partition's in order.
+
+        Raises `NotAppended` when some are not or perhaps not there. A record may land twice: its reader must not mind.
+        """
+        ...
