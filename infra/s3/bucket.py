@@ -10,16 +10,24 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aioboto3
-import aiohttp
 from aioboto3.session import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.s3.store import ObjectHead, ObjectNotFound, ObjectTooLarge, StoredBytes, StoreUnavailable, checked
+from infra.s3 import bulk
+from infra.s3.faults import status_of, translated
+from infra.s3.store import (
+    ListedObject,
+    ObjectHead,
+    ObjectNotFound,
+    ObjectTooLarge,
+    StoredBytes,
+    checked,
+)
 from infra.settings import S3Settings
 
 PART_BYTES = 5 << 20
@@ -53,6 +61,7 @@ async def open_store(settings: S3Settings) -> AsyncGenerator[S3ObjectStore]:
         config=config,
     )
     async with client as opened:
+        opened.meta.events.register("before-call.s3.DeleteObjects", bulk.checked_by_md5)
         yield S3ObjectStore(opened, settings.bucket)
 
 
@@ -64,11 +73,11 @@ class S3ObjectStore:
 
     async def ensure_bucket(self) -> None:
         """Create the bucket if it is not there. Idempotent."""
-        with _translated(self._bucket):
+        with translated(self._bucket):
             try:
                 await self._client.head_bucket(Bucket=self._bucket)
             except ClientError as error:
-                if _status(error) != 404:
+                if status_of(error) != 404:
                     raise
                 await self._client.create_bucket(Bucket=self._bucket)
 
@@ -76,7 +85,7 @@ class S3ObjectStore:
         if len(body) > _SINGLE_PUT_BYTES_MAX:
             return await self.put_stream(key, _parts(body), content_type, len(body))
         digest = await _sha256(body)
-        with _translated(key):
+        with translated(key):
             await self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=content_type)
         return StoredBytes(key, len(body), digest)
 
@@ -88,9 +97,9 @@ class S3ObjectStore:
             async for chunk in chunks:
                 if upload.size + len(chunk) > bytes_max:
                     raise ObjectTooLarge(f"more than {bytes_max} bytes")
-                with _translated(key):
+                with translated(key):
                     await upload.write(chunk)
-            with _translated(key):
+            with translated(key):
                 await upload.finish()
         except BaseException:
             await asyncio.shield(upload.abort())
@@ -98,7 +107,7 @@ class S3ObjectStore:
         return StoredBytes(key, upload.size, upload.hash.hexdigest())
 
     async def get(self, key: str, sha256: str | None = None) -> bytes:
-        with _translated(key):
+        with translated(key):
             answer = await self._client.get_object(Bucket=self._bucket, Key=key)
             async with answer["Body"] as body:
                 content: bytes = await body.read()
@@ -111,14 +120,14 @@ class S3ObjectStore:
             await self.head(key)
             return
         bounds = {} if start is None and end is None else {"Range": _range(start, end)}
-        with _translated(key):
+        with translated(key):
             answer = await self._client.get_object(Bucket=self._bucket, Key=key, **bounds)
             async with answer["Body"] as body:
                 while chunk := await body.content.read(_CHUNK_BYTES):
                     yield chunk
 
     async def head(self, key: str) -> ObjectHead:
-        with _translated(key):
+        with translated(key):
             answer = await self._client.head_object(Bucket=self._bucket, Key=key)
         return ObjectHead(key, answer["ContentLength"], answer["ContentType"])
 
@@ -131,10 +140,19 @@ class S3ObjectStore:
 
     async def delete(self, key: str) -> None:
         try:
-            with _translated(key):
+            with translated(key):
                 await self._client.delete_object(Bucket=self._bucket, Key=key)
         except ObjectNotFound:
             pass  # some servers say so, and gone is what was asked for
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        await bulk.delete_objects(self._client, self._bucket, keys)
+
+    def pages(self, prefix: str = "") -> AsyncIterator[Sequence[ListedObject]]:
+        return bulk.listed_pages(self._client, self._bucket, prefix)
+
+    async def abort_uploads(self, before_ms: int) -> int:
+        return await bulk.abort_uploads(self._client, self._bucket, before_ms)
 
 
 async def _parts(body: bytes) -> AsyncIterator[bytes]:
@@ -187,25 +205,6 @@ class _Upload:
         number = len(self._parts) + 1
         sent = await self._client.upload_part(**self._place, UploadId=self._upload_id, PartNumber=number, Body=body)
         self._parts.append({"ETag": sent["ETag"], "PartNumber": number})
-
-
-@contextmanager
-def _translated(key: str) -> Generator[None]:
-    """Turn the client's exceptions into the port's."""
-    try:
-        yield
-    except ClientError as error:
-        if _status(error) == 404:
-            raise ObjectNotFound(key) from error
-        if _status(error) >= 500 or _status(error) == 429:
-            raise StoreUnavailable(f"the object store failed: {error}") from error
-        raise
-    except (BotoCoreError, aiohttp.ClientError, OSError) as error:
-        raise StoreUnavailable(f"the object store did not answer: {error}") from error
-
-
-def _status(error: ClientError) -> int:
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500))
 
 
 def _range(start: int | None, end: int | None) -> str:

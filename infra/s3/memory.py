@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
-from infra.s3.store import ObjectHead, ObjectNotFound, ObjectTooLarge, StoredBytes, checked
+from infra.clock import Clock, SystemClock
+from infra.s3.store import ListedObject, ObjectHead, ObjectNotFound, ObjectTooLarge, StoredBytes, checked
 
 _CHUNK_BYTES = 64 << 10
+_PAGE_OBJECTS_MAX = 1_000
 
 
 class MemoryObjectStore:
     """`ObjectStore` over a dictionary; one event loop, no locks needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
         self._objects: dict[str, tuple[bytes, str]] = {}
+        self._modified_ms: dict[str, int] = {}
 
     def keys(self) -> list[str]:
         """Every key that holds an object."""
@@ -22,6 +26,7 @@ class MemoryObjectStore:
 
     async def put(self, key: str, body: bytes, content_type: str) -> StoredBytes:
         self._objects[key] = (bytes(body), content_type)
+        self._modified_ms[key] = self._clock.now_ms() // 1000 * 1000
         return StoredBytes(key, len(body), hashlib.sha256(body).hexdigest())
 
     async def put_stream(
@@ -51,6 +56,19 @@ class MemoryObjectStore:
 
     async def delete(self, key: str) -> None:
         self._objects.pop(key, None)
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            await self.delete(key)
+
+    async def pages(self, prefix: str = "") -> AsyncIterator[Sequence[ListedObject]]:
+        found = sorted(key for key in self._objects if key.startswith(prefix))
+        for at in range(0, len(found), _PAGE_OBJECTS_MAX):
+            keys = [key for key in found[at : at + _PAGE_OBJECTS_MAX] if key in self._objects]
+            yield [ListedObject(key, len(self._objects[key][0]), self._modified_ms[key]) for key in keys]
+
+    async def abort_uploads(self, before_ms: int) -> int:
+        return 0  # an upload stands in its caller's memory alone until it is whole
 
     def _find(self, key: str) -> tuple[bytes, str]:
         if key not in self._objects:

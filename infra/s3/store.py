@@ -7,7 +7,7 @@ object never changed (design section 2, point 19): whoever knows the sha256 that
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -45,6 +45,14 @@ class ObjectHead(msgspec.Struct, frozen=True):
     content_type: str
 
 
+class ListedObject(msgspec.Struct, frozen=True):
+    """What a listing says of an object: `size` in bytes; `modified_ms` is the store's clock, cut to the second."""
+
+    key: str
+    size: int
+    modified_ms: int
+
+
 class ObjectStore(Protocol):
     """Every method may raise StoreUnavailable."""
 
@@ -79,6 +87,21 @@ class ObjectStore(Protocol):
 
     async def delete(self, key: str) -> None:
         """Remove the object; a key without one is fine."""
+        ...
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        """Remove the objects, a thousand a request; keys without one are fine. After an exception some may be left."""
+        ...
+
+    def pages(self, prefix: str = "") -> AsyncIterator[Sequence[ListedObject]]:
+        """The objects whose keys begin with `prefix`, by pages of at most a thousand, in the order of their keys.
+
+        What is written or removed meanwhile may be in it or not.
+        """
+        ...
+
+    async def abort_uploads(self, before_ms: int) -> int:
+        """Forget the parts of uploads that began before `before_ms` and were never finished; how many there were."""
         ...
 
 

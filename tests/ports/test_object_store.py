@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from infra.clock import SystemClock
 from infra.ids import SystemIds
 from infra.s3.bucket import PART_BYTES, S3ObjectStore, open_store
 from infra.s3.memory import MemoryObjectStore
@@ -67,6 +68,37 @@ async def test_deleting_twice_is_harmless(store: ObjectStore, key: str) -> None:
     await store.delete(key)
     await store.delete(key)
     assert not await store.exists(key)
+
+
+async def test_many_objects_are_listed_by_pages_and_deleted_together(store: ObjectStore, key: str) -> None:
+    begun_ms = SystemClock().now_ms()
+    names = [f"{key}/{number:04}" for number in range(1_050)]
+    for at in range(0, len(names), 50):
+        await asyncio.gather(*(store.put(name, b"12345", "image/png") for name in names[at : at + 50]))
+    await store.put(f"{key}-other", b"1", "image/png")
+    pages = [page async for page in store.pages(f"{key}/")]
+    assert [len(page) for page in pages] == [1_000, 50]
+    listed = [found for page in pages for found in page]
+    assert [found.key for found in listed] == names
+    assert {found.size for found in listed} == {5}
+    assert all(begun_ms - 2_000 < found.modified_ms < begun_ms + 60_000 for found in listed)
+    await store.delete_many([*names, f"{key}/nobody"])
+    await store.delete_many(names[:3])
+    await store.delete_many([])
+    assert [page async for page in store.pages(f"{key}/")] == []
+    assert await store.exists(f"{key}-other")
+
+
+async def test_an_upload_that_was_cut_off_is_forgotten_once_it_is_old(s3: object, store: ObjectStore, key: str) -> None:
+    now_ms = SystemClock().now_ms()
+    if isinstance(store, S3ObjectStore):  # as a process that was killed in the middle leaves it
+        made = await store._client.create_multipart_upload(Bucket=store._bucket, Key=key)
+        sent = {"Bucket": store._bucket, "Key": key, "UploadId": made["UploadId"], "PartNumber": 1}
+        await store._client.upload_part(**sent, Body=os.urandom(PART_BYTES))
+    assert await store.abort_uploads(now_ms - 60_000) == 0
+    assert await store.abort_uploads(now_ms + 60_000) == (1 if isinstance(store, S3ObjectStore) else 0)
+    assert await store.abort_uploads(now_ms + 60_000) == 0
+    assert [page async for page in store.pages(key)] == []
 
 
 @pytest.mark.parametrize("size", [0, 1, 70_000, PART_BYTES, 2 * PART_BYTES + 17])
