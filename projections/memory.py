@@ -2,15 +2,16 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from infra.kafka.ports import Record
+from infra.postgres.generations import FIRST, MODELS
 from projections import rows as r
 from projections.ports import Hole, Move, Overtaken, Tracked, holes_within
-from projections.source import Records
+from projections.source import Place, Records
 from schemas.positions import Position
 
 Table = dict[tuple[Any, ...], dict[str, Any]]
@@ -37,6 +38,11 @@ class MemoryReadModels:
         self.tables: dict[str, Table] = {name: {} for name, _ in _TABLES.values()}
         self.tracked: dict[str, Tracked] = {}
         self.reached: dict[int, Position] = {}
+        self.live: dict[str, int] = dict.fromkeys(MODELS, FIRST)
+
+    def generations(self) -> Mapping[str, int]:
+        """See the port."""
+        return dict(self.live)
 
     def positions(self, names: Sequence[str]) -> Mapping[str, Tracked]:
         """See the port."""
@@ -45,6 +51,9 @@ class MemoryReadModels:
     def apply(self, moves: Sequence[Move], rows: Sequence[r.Rows], reached: Sequence[Position] = ()) -> Sequence[Hole]:
         """See the port."""
         for move in moves:
+            model, generation, _ = move.name.split(".")
+            if self.live.get(model) != int(generation):
+                raise Overtaken(f"generation {generation} of {model} is not live")
             if self.tracked[move.name].offset != move.before or move.after.offset <= move.before:
                 raise Overtaken(f"{move.name} stands at {self.tracked[move.name].offset}, not at {move.before}")
         holes: list[Hole] = []
@@ -105,12 +114,14 @@ class MemorySource:
         """See the port."""
         self._at = dict(positions)
 
-    async def poll(self, timeout_s: float, records_max: int) -> Records:
+    async def poll(self, timeout_s: float, records_max: int, places: Collection[Place] = ()) -> Records:
         """See the port."""
         end_s = asyncio.get_running_loop().time() + timeout_s
         while True:
             found: defaultdict[str, dict[int, Sequence[Record]]] = defaultdict(dict)
             for place, at in self._at.items():
+                if places and place not in places:
+                    continue
                 part = [record for record in self._log.get(place, ()) if record.offset >= at][:records_max]
                 if part:
                     found[place[0]][place[1]] = part

@@ -40,7 +40,10 @@ class Hole(msgspec.Struct, frozen=True):
 
 
 class Overtaken(Exception):
-    """Another writer has moved one of the positions; nothing was written. Read them again and go on from there."""
+    """Another writer has moved one of the positions, or another generation has taken the place of the one it is of.
+
+    Nothing was written. Read generations and positions again and go on from there.
+    """
 
 
 class StoreFault(Exception):
@@ -49,6 +52,10 @@ class StoreFault(Exception):
 
 class ReadModels(Protocol):
     """Rows and positions, always written together."""
+
+    def generations(self) -> Mapping[str, int]:
+        """The generation of each read model that this store writes, as of now; what is written later is of these."""
+        ...
 
     def positions(self, names: Sequence[str]) -> Mapping[str, Tracked]:
         """How far each of these is; those that never began are made and stand at NOTHING_READ."""

@@ -1,8 +1,9 @@
 """The read models in PostgreSQL: one transaction a batch holds the positions, all rows, and the notice to readers.
 
-Order inside it: positions first, so that a second writer waits for the first and then finds itself overtaken before it
-has written anything; then the search for holes; then the rows. These statements travel in one pipeline, rows that are
-only added follow by COPY. The notice (`NOTIFY`) reaches the gateways when the transaction commits, never before.
+Order inside it: the lock that a switch of generations waits for, and the path to this generation's tables; positions,
+so that a second writer waits for the first and then finds itself overtaken before it has written anything; then the
+search for holes; then the rows. These statements travel in pipelines, rows that are only added follow by COPY. The
+notice (`NOTIFY`) reaches the gateways when the transaction commits, never before.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from eventsourcing.persistence import InterfaceError, InternalError, Operational
 from psycopg import Connection, Cursor
 from psycopg.rows import DictRow
 
+from infra.postgres.generations import SWITCH_LOCK, in_state, search_path
 from infra.postgres.positions import CHANNEL, notices
 from projections.ports import Hole, Move, StoreFault, Tracked, holes_within
 from projections.rows import JobChange, Row, Rows
@@ -20,13 +22,34 @@ from schemas.positions import Position
 
 _AWAY = (OperationalError, InterfaceError, InternalError)
 
+_LIVE = "SELECT pg_advisory_xact_lock_shared(%s), set_config('search_path', %s, true)"
+_ASIDE = "SELECT set_config('synchronous_commit', 'off', true), set_config('search_path', %s, true)"
+
 
 class PostgresReadModels:
     """Implements `projections.ports.ReadModels`. Blocks; for one thread at a time."""
 
-    def __init__(self, dsn: str) -> None:
-        """Connects at first use. The schema must be there (`infra.postgres.migrate`)."""
+    def __init__(self, dsn: str, aside: Mapping[str, int] | None = None) -> None:
+        """Writes the live generations, or `aside`: generations that nobody reads, without waiting for the disk.
+
+        Connects at first use. The schema must be there (`infra.postgres.migrate`).
+        """
         self._recorder = PositionRecorder(open_datastore(dsn))
+        self._aside = aside
+        self._path = ""
+        self._states = ("live",) if aside is None else ("building", "previous")
+
+    def generations(self) -> Mapping[str, int]:
+        """See the port."""
+        found = self._aside
+        if found is None:
+            try:
+                with self._recorder.datastore.get_connection() as connection:
+                    found = in_state(connection, "live")
+            except _AWAY as error:
+                raise StoreFault(str(error)) from error
+        self._path = search_path(found)
+        return found
 
     def positions(self, names: Sequence[str]) -> Mapping[str, Tracked]:
         """See the port."""
@@ -39,6 +62,8 @@ class PostgresReadModels:
         """See the port. Raises eventsourcing's PersistenceError for rows that the schema does not take: a bug."""
         merged = {kind: part for group in rows for kind, part in group.items()}
         assert len(merged) == sum(map(len, rows)), "each kind of row belongs to one read model"
+        if not self._path:
+            self.generations()
         try:
             return self._write(moves, merged, reached)
         except _AWAY as error:
@@ -52,8 +77,12 @@ class PostgresReadModels:
         encoded = {kind: rows_json(part) for kind, part in rows.items() if kind in STATEMENTS}
         holes = holes_within(rows)
         with self._recorder.datastore.get_connection() as connection, connection.transaction():
-            self._recorder.advance(connection.cursor(), moves)
             with connection.pipeline() as pipeline:
+                self._begin(connection)
+                advanced = connection.cursor()
+                self._recorder.advance(advanced, moves, self._states)
+                pipeline.sync()
+                self._recorder.checked(advanced, moves)
                 searches = _executed(connection, VERSION_HOLES, encoded)
                 done = _executed(connection, STATEMENTS, encoded)
                 for notice in notices(reached):
@@ -66,6 +95,12 @@ class PostgresReadModels:
                 if kind in rows:
                     _copy(connection, kind, rows[kind])
         return holes
+
+    def _begin(self, connection: Connection[DictRow]) -> None:
+        if self._aside is None:
+            connection.execute(_LIVE, (SWITCH_LOCK, self._path))
+        else:
+            connection.execute(_ASIDE, (self._path,))
 
 
 def _executed(

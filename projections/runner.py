@@ -2,12 +2,13 @@
 
 Theory of operation
 -------------------
-    session:  read positions from the store -> consumer at exactly these offsets
+    session:  read live generations and their positions from the store -> consumer at exactly these offsets
     loop:     poll -> whole commands -> fold -> [await the previous transaction] -> start the next transaction
     fault:    forget consumer, store and folded rows; wait (bounded, growing); begin a new session
 
-- Rows and positions commit together, and a position moves only from where this writer left it (`Overtaken`
-  otherwise). So after any crash, or beside a second writer, nothing is applied twice and nothing is skipped.
+- Rows and positions commit together, and a position moves only from where this writer left it, in the generation that
+  is live (`Overtaken` otherwise). So after any crash, or beside a second writer, nothing is applied twice and nothing
+  is skipped.
 - While one batch is being written the next one is folded; never more than one transaction is under way, and a batch
   is begun only after its predecessor has committed.
 - A batch ends after the last event of a command. Readers never see half a decision.
@@ -19,14 +20,14 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 from infra.kafka.client import BrokersUnreachable
 from infra.logs import get_logger
-from infra.postgres.positions import GENERATION
 from projections import metrics
-from projections.intake import Intake, Work
-from projections.ports import Hole, Overtaken, ReadModels, StoreFault
+from projections.intake import Intake
+from projections.ports import Overtaken, ReadModels, StoreFault
+from projections.session import WritingSession
 from projections.source import Source, SourceFault
 from schemas.topics import EVENTS, KEYS
 
@@ -37,10 +38,9 @@ _WATCH_EVERY_S = 2.0
 _STALLED_AFTER_S = 15.0
 _HEALTHY_FOR_S = 30.0
 _BACKOFF_S = (0.1, 5.0)
-_FAULTS = (SourceFault, StoreFault, Overtaken, BrokersUnreachable, OSError)
+FAULTS = (SourceFault, StoreFault, Overtaken, BrokersUnreachable, OSError)
 
 _log = get_logger(__name__)
-T = TypeVar("T")
 
 
 class Runner:
@@ -52,10 +52,9 @@ class Runner:
         open_store: Callable[[], ReadModels],
         open_source: Callable[[], Source],
         *,
-        generation: int = GENERATION,
         batch_events_max: int = BATCH_EVENTS_MAX,
     ) -> None:
-        self._shares, self._generation, self._batch_events_max = list(shares), generation, batch_events_max
+        self._shares, self._batch_events_max = list(shares), batch_events_max
         self._open_store, self._open_source = open_store, open_source
         self._turned_s = float("-inf")
         self._watched: dict[tuple[str, int], tuple[int, float]] = {}
@@ -71,7 +70,7 @@ class Runner:
             begun_s = time.monotonic()
             try:
                 await self._session(stop)
-            except _FAULTS as error:
+            except FAULTS as error:
                 metrics.RESTARTS.labels(type(error).__name__).inc()
                 _log.warning("projection-interrupted", reason=str(error), kind=type(error).__name__)
                 self._turned_s = float("-inf")
@@ -81,13 +80,10 @@ class Runner:
     async def _session(self, stop: asyncio.Event) -> None:
         store, source = self._open_store(), self._open_source()
         with ThreadPoolExecutor(1, thread_name_prefix="read-models") as thread:
-            session = _Session(store, thread)
+            session = WritingSession(store, thread)
             try:
-                names = Intake.names(self._generation, self._shares)
-                tracked = await session.in_thread(lambda: store.positions(names))
-                intake = Intake(self._generation, self._shares, tracked)
-                events = {(EVENTS, p): offset for p, offset in intake.next_event.items()}
-                await source.start({**events, **{(KEYS, p): offset for p, offset in intake.next_key.items()}})
+                intake = await session.intake(self._shares)
+                await source.start(intake.begin())
                 _log.info("projection-begins", behind=await self._watch(source))
                 await self._read(stop, source, intake, session)
                 await session.finish()
@@ -96,7 +92,7 @@ class Runner:
                 await session.abandon()
                 await session.in_thread(store.close)
 
-    async def _read(self, stop: asyncio.Event, source: Source, intake: Intake, session: "_Session") -> None:
+    async def _read(self, stop: asyncio.Event, source: Source, intake: Intake, session: WritingSession) -> None:
         watching = asyncio.create_task(self._keep_watching(source))
         polled_s = 0.0
         try:
@@ -142,53 +138,6 @@ class Runner:
         if stalled:
             raise SourceFault("; ".join(stalled))
         return behind
-
-
-class _Session:
-    """The one thread that writes, and the one transaction that is under way."""
-
-    def __init__(self, store: ReadModels, thread: ThreadPoolExecutor) -> None:
-        self._store, self._thread = store, thread
-        self._under_way: asyncio.Future[None] | None = None
-
-    async def in_thread(self, call: Callable[[], T]) -> T:
-        """The call's result, from the thread that owns the connection."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
-
-    async def write(self, work: Work) -> None:
-        """Begin the transaction once the one before it has committed."""
-        await self.finish()
-        self._under_way = asyncio.ensure_future(self.in_thread(lambda: _apply(self._store, work)))
-
-    async def finish(self) -> None:
-        """Wait for the transaction under way; raises what it raised."""
-        if self._under_way is not None:
-            under_way, self._under_way = self._under_way, None
-            await under_way
-
-    async def abandon(self) -> None:
-        """Wait for the transaction under way, whatever becomes of it."""
-        if self._under_way is not None:
-            await asyncio.wait((self._under_way,))
-            self._under_way.exception()
-
-
-def _apply(store: ReadModels, work: Work) -> None:
-    begun_s = time.perf_counter()
-    holes = store.apply(work.moves, work.rows, work.reached)
-    metrics.WRITE_SECONDS.observe(time.perf_counter() - begun_s)
-    if work.events:
-        metrics.EVENTS.inc(work.events)
-        metrics.BATCH_EVENTS.observe(work.events)
-    else:
-        metrics.KEYS.inc()
-    for hole in holes:
-        _alarm(hole)
-
-
-def _alarm(hole: Hole) -> None:
-    metrics.HOLES.labels(hole.what).inc()
-    _log.error("hole-in-the-log", what=hole.what, detail=hole.detail)
 
 
 async def _within(wait: Coroutine[Any, Any, Any], seconds: float) -> None:

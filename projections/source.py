@@ -6,7 +6,7 @@ fetch as soon as there is something, so the wait below is no delay; it only boun
 out waits for a fetch that was already under way.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -22,6 +22,7 @@ FETCH_WAIT_MS = 100
 _FETCH_BYTES_MAX = 8 << 20
 _PARTITION_BYTES_MAX = 2 << 20
 
+Place = tuple[str, int]
 Records = Mapping[str, Mapping[int, Sequence[RawRecord]]]
 
 
@@ -36,8 +37,11 @@ class Source(Protocol):
         """Go to these offsets. Raises OperatorError when the log does not have them, SourceFault when it is away."""
         ...
 
-    async def poll(self, timeout_s: float, records_max: int) -> Records:
-        """What has come, by topic and partition; empty after the timeout. Raises SourceFault."""
+    async def poll(self, timeout_s: float, records_max: int, places: Collection[Place] = ()) -> Records:
+        """What has come, by topic and partition; empty after the timeout. Raises SourceFault.
+
+        Only of the places, where some are named; what comes elsewhere waits.
+        """
         ...
 
     async def progress(self) -> Mapping[tuple[str, int], tuple[int, int]]:
@@ -78,10 +82,11 @@ class KafkaSource:
                 position = begins[place]
             self._consumer.seek(place, position)
 
-    async def poll(self, timeout_s: float, records_max: int) -> Records:
+    async def poll(self, timeout_s: float, records_max: int, places: Collection[Place] = ()) -> Records:
         """See the port."""
+        wanted = [TopicPartition(*place) for place in places]
         try:
-            got = await self._consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=records_max)
+            got = await self._consumer.getmany(*wanted, timeout_ms=int(timeout_s * 1000), max_records=records_max)
         except OffsetOutOfRangeError as error:
             raise SourceFault(f"the log ends before a position: {error}") from error
         except KafkaError as error:

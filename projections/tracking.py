@@ -2,7 +2,8 @@
 
 The library's recorder lets a row move forward whatever it held. That is enough for one writer; with two (a projector
 that was believed dead, and its successor) the slower one could step over events that the faster one has already
-summed up. So `advance` also names the offset it comes from, and whoever finds another one there writes nothing.
+summed up. So `advance` also names the offset it comes from, and whoever finds another one there writes nothing; nor
+does who writes a generation that is no longer what the writer takes it for (`infra.postgres.generations`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,19 +21,22 @@ TABLE = "tracking"
 _LIVENESS = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 15_000}
 
 _BEGIN = f"""
-INSERT INTO {TABLE} (application_name, notification_id)
+INSERT INTO public.{TABLE} (application_name, notification_id)
 SELECT name, {NOTHING_READ} FROM unnest(%s::text[]) AS name ON CONFLICT DO NOTHING
 """
 _POSITIONS = f"""
 SELECT application_name, notification_id, source_offset, source_index, source_ordinal
-FROM {TABLE} WHERE application_name = ANY(%s)
+FROM public.{TABLE} WHERE application_name = ANY(%s)
 """
 _ADVANCE = f"""
-UPDATE {TABLE} AS t SET notification_id = m.after, source_offset = m.source_offset,
+UPDATE public.{TABLE} AS t SET notification_id = m.after, source_offset = m.source_offset,
     source_index = m.source_index, source_ordinal = m.source_ordinal
 FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::int[], %s::int[])
     AS m(name, before, after, source_offset, source_index, source_ordinal)
-WHERE t.application_name = m.name AND t.notification_id = m.before AND m.before < m.after
+WHERE t.application_name = m.name AND t.notification_id = m.before AND m.before < m.after AND EXISTS (
+    SELECT FROM public.generations AS g WHERE g.model = split_part(m.name, '.', 1)
+        AND g.generation::text = split_part(m.name, '.', 2) AND g.state = ANY(%s)
+)
 """
 
 
@@ -49,8 +53,11 @@ class PositionRecorder(PostgresTrackingRecorder):
             cursor.execute(_POSITIONS, (list(names),))
             return {row["application_name"]: _tracked(row) for row in cursor.fetchall()}
 
-    def advance(self, cursor: Cursor[DictRow], moves: Sequence[Move]) -> None:
-        """Move each position from where the caller believes it; raises Overtaken unless all of them stood there."""
+    def advance(self, cursor: Cursor[DictRow], moves: Sequence[Move], states: Sequence[str]) -> None:
+        """Move each position from where the caller believes it, in generations of these states.
+
+        `checked` must follow once the answer is here, before anything is written.
+        """
         cursor.execute(
             _ADVANCE,
             (
@@ -60,8 +67,12 @@ class PositionRecorder(PostgresTrackingRecorder):
                 [move.after.source_offset for move in moves],
                 [move.after.source_index for move in moves],
                 [move.after.source_ordinal for move in moves],
+                list(states),
             ),
         )
+
+    def checked(self, cursor: Cursor[DictRow], moves: Sequence[Move]) -> None:
+        """Raises Overtaken unless `advance` has moved all of them."""
         if cursor.rowcount != len(moves):
             raise Overtaken(f"only {cursor.rowcount} of {len(moves)} positions stood where this writer left them")
 

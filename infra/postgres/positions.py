@@ -14,13 +14,14 @@ import asyncpg
 from schemas.positions import Position, parse_position
 
 CHANNEL = "darkroom_positions"
-GENERATION = 1
 READ_MODELS = ("jobs", "balances", "assets", "partitions")
 _POSITIONS_A_NOTICE_MAX = 80  # a position has at most 45 characters, a notice fewer than 8,000 bytes
 
 _TRACKED = """
-SELECT split_part(application_name, '.', 3)::int, notification_id, source_offset, source_index, source_ordinal
-FROM tracking WHERE split_part(application_name, '.', 1) = ANY($1) AND split_part(application_name, '.', 2) = $2
+SELECT split_part(t.application_name, '.', 3)::int, t.notification_id, t.source_offset, t.source_index, t.source_ordinal
+FROM public.tracking AS t JOIN public.generations AS g
+    ON starts_with(t.application_name, g.model || '.' || g.generation || '.')
+WHERE g.state = 'live' AND g.model = ANY($1)
 """
 
 
@@ -36,8 +37,8 @@ def parse_notice(text: str) -> list[Position]:
 
 
 async def reached_positions(connection: asyncpg.Connection) -> Mapping[int, Position]:
-    """How far all read models are in each partition; partitions in which one of them has not begun are left out."""
-    rows = await connection.fetch(_TRACKED, list(READ_MODELS), str(GENERATION))
+    """How far all live read models are in each partition; those in which one of them has not begun are left out."""
+    rows = await connection.fetch(_TRACKED, list(READ_MODELS))
     by_partition: dict[int, list[tuple[int, Position | None]]] = {}
     for partition, offset, *source in rows:
         position = Position(partition, *source) if source[0] >= 0 else None

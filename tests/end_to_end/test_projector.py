@@ -33,7 +33,7 @@ from tests.bench.events import Partition
 from tests.kafka.topic import fresh
 from tests.ports.test_read_models import make_database
 from tests.servers import LocalServers
-from tests.unit.projections.logs import folded, records_of
+from tests.unit.projections.logs import GENERATIONS, folded, records_of
 
 PARTITION = 5
 
@@ -77,7 +77,7 @@ async def projecting(settings: Settings, dsn: str) -> AsyncIterator[Runner]:
     ends = {topic: await reader.end_offset(topic, PARTITION) for topic in (EVENTS, KEYS)}
     await client.close()
     store = PostgresReadModels(dsn)
-    await asyncio.to_thread(store.positions, Intake.names(1, [PARTITION]))
+    await asyncio.to_thread(store.positions, Intake.names(GENERATIONS, [PARTITION]))
     await asyncio.to_thread(store.close)
     with psycopg.connect(dsn) as session:
         session.execute(

@@ -26,7 +26,7 @@ from projections.rows import LedgerLine, WindowChange, rows_of
 from projections.tracking import PositionRecorder, open_datastore
 from schemas.positions import Position
 from tests.bench.events import Partition
-from tests.unit.projections.logs import GENERATION, folded, records_of
+from tests.unit.projections.logs import GENERATIONS, folded, records_of
 
 _numbers = count()
 Rows = Callable[[str], list[dict[str, Any]]]
@@ -109,7 +109,7 @@ def test_a_position_moves_forward_and_only_from_where_it_stands(
 def test_a_whole_log_in_pieces_gives_the_same_rows_as_the_fold_in_memory(opened: tuple[ReadModels, Rows]) -> None:
     store, rows = opened
     log = {n: records_of(Partition(n, partitions=2, accounts=5).events(400)) for n in range(2)}
-    intake = Intake(GENERATION, [0, 1], store.positions(Intake.names(GENERATION, [0, 1])))
+    intake = Intake(GENERATIONS, [0, 1], store.positions(Intake.names(GENERATIONS, [0, 1])))
     for at in range(0, 410, 37):
         work = intake.take_events({p: records[at : at + 37] for p, records in log.items()})
         assert work is None or store.apply(work.moves, work.rows, work.reached) == []
@@ -179,17 +179,17 @@ def test_a_crash_before_the_commit_leaves_nothing(dsn: str, monkeypatch: pytest.
 
 def test_the_slower_of_two_writers_finds_itself_overtaken(dsn: str) -> None:
     first, second = PostgresReadModels(dsn), PostgresReadModels(dsn)
-    names = Intake.names(GENERATION, [0])
+    names = Intake.names(GENERATIONS, [0])
     log = {0: records_of(Partition(0, partitions=1, accounts=3).events(100))}
-    ahead = Intake(GENERATION, [0], first.positions(names))
-    behind = Intake(GENERATION, [0], second.positions(names))
+    ahead = Intake(GENERATIONS, [0], first.positions(names))
+    behind = Intake(GENERATIONS, [0], second.positions(names))
     short, long = ahead.take_events({0: log[0][:40]}), behind.take_events(log)
     assert short is not None
     assert long is not None
     first.apply(short.moves, short.rows)
     with pytest.raises(Overtaken):
         second.apply(long.moves, long.rows)
-    rest = Intake(GENERATION, [0], second.positions(names)).take_events(log)
+    rest = Intake(GENERATIONS, [0], second.positions(names)).take_events(log)
     assert rest is not None
     assert second.apply(rest.moves, rest.rows) == []
     with psycopg.connect(dsn) as session:

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from infra.errors import OperatorError
+from infra.postgres.generations import FIRST, MODELS, schema_of
 from infra.postgres.migrate import migrate
 from infra.postgres.outcomes import asset_size, job_outcome
 from infra.postgres.pool import UNAVAILABLE, create_pool
@@ -95,18 +96,22 @@ async def test_what_both_sides_read_is_none_where_there_is_nothing(postgres: Set
 def test_many_starts_at_once_migrate_once_and_a_killed_ones_lock_stops_nobody(postgres: Settings) -> None:
     dsn = make_database(postgres)
     with psycopg.connect(dsn, autocommit=True) as session:
-        session.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        for schema in ("public", *(schema_of(model, FIRST) for model in MODELS)):
+            session.execute(f"DROP SCHEMA {schema} CASCADE".encode())
+        session.execute("CREATE SCHEMA public")
     with ThreadPoolExecutor(6) as threads:
         list(threads.map(migrate, [dsn] * 6))
     with psycopg.connect(dsn, autocommit=True) as session:
-        session.execute("INSERT INTO yoyo_lock (locked, ctime, pid) VALUES (1, now(), 1)")
+        session.execute("INSERT INTO jobs_1.yoyo_lock (locked, ctime, pid) VALUES (1, now(), 1)")
+        session.execute("DELETE FROM jobs_1._yoyo_migration")
     migrate(dsn)
 
 
-def test_a_database_of_a_newer_release_is_refused(postgres: Settings) -> None:
+@pytest.mark.parametrize("schema", ["public", "balances_1"])
+def test_a_database_of_a_newer_release_is_refused(postgres: Settings, schema: str) -> None:
     dsn = make_database(postgres)
     with psycopg.connect(dsn, autocommit=True) as session:
         columns = "migration_hash, migration_id, applied_at_utc"
-        session.execute(f"INSERT INTO _yoyo_migration ({columns}) VALUES ('f', '0099.later', now())".encode())
+        session.execute(f"INSERT INTO {schema}._yoyo_migration ({columns}) VALUES ('f', '0099.later', now())".encode())
     with pytest.raises(OperatorError, match="newer release"):
         migrate(dsn)

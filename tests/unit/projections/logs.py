@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from infra.kafka.ports import Record
+from infra.postgres.generations import FIRST, MODELS
 from projections.intake import Intake, Work
 from projections.memory import MemoryReadModels
 from schemas import events as ev
@@ -12,7 +13,7 @@ from schemas.events import encode_event
 from schemas.topics import EVENTS
 from tests.bench.events import Partition
 
-GENERATION = 1
+GENERATIONS = dict.fromkeys(MODELS, FIRST)
 Log = dict[tuple[str, int], list[Record]]
 
 
@@ -33,7 +34,7 @@ def parts_of(log: Log) -> dict[int, list[Record]]:
 
 def intake_for(store: MemoryReadModels, shares: Sequence[int]) -> Intake:
     """An intake at the positions of the store."""
-    return Intake(GENERATION, shares, store.positions(Intake.names(GENERATION, shares)))
+    return Intake(GENERATIONS, shares, store.positions(Intake.names(GENERATIONS, shares)))
 
 
 def applied(store: MemoryReadModels, work: Work | None) -> list[str]:

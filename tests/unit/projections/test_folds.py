@@ -19,7 +19,7 @@ from schemas import events as ev
 from schemas.events import decode_event, encode_event
 from schemas.plans import Plan
 from tests.bench.events import START_MS, Partition
-from tests.unit.projections.logs import GENERATION, applied, folded, intake_for, records_of
+from tests.unit.projections.logs import GENERATIONS, applied, folded, intake_for, records_of
 
 ACCOUNT = "acct_" + "a" * 26
 JOB = "job_" + "b" * 26
@@ -142,7 +142,7 @@ def test_a_model_that_is_ahead_gets_nothing_twice() -> None:
     log = {0: records_of(Partition(0, partitions=1, accounts=2).events(60))}
     store = folded(log)
     ahead = {name: rows.copy() for name, rows in store.tables.items()}
-    name = tracking_name(jobs.NAME, GENERATION, 0)
+    name = tracking_name(jobs.NAME, GENERATIONS[jobs.NAME], 0)
     for table in ("jobs", "job_events"):
         store.tables[table].clear()
     store.tracked[name] = Tracked()

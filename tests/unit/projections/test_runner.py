@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from projections.memory import MemoryReadModels, MemorySource
 from projections.ports import Hole, Move, ReadModels, StoreFault, Tracked
 from projections.rows import Rows
 from projections.runner import Runner
-from projections.source import Records, Source, SourceFault
+from projections.source import Place, Records, Source, SourceFault
 from schemas.events import encode_event
 from schemas.positions import Position
 from schemas.topics import EVENTS, KEYS
@@ -34,6 +34,9 @@ class Faulty:
 
     def __init__(self, models: MemoryReadModels, faults: Mapping[int, str]) -> None:
         self.models, self.faults, self.calls, self.closed = models, dict(faults), 0, 0
+
+    def generations(self) -> Mapping[str, int]:
+        return self.models.generations()
 
     def positions(self, names: Sequence[str]) -> Mapping[str, Tracked]:
         return self.models.positions(names)
@@ -117,7 +120,7 @@ async def test_what_cannot_be_read_ends_the_process_instead_of_being_skipped() -
 class Stalled(MemorySource):
     """Gives nothing although the log goes on: a consumer that a broker's restart has left behind."""
 
-    async def poll(self, timeout_s: float, records_max: int) -> Records:
+    async def poll(self, timeout_s: float, records_max: int, places: Collection[Place] = ()) -> Records:
         await asyncio.sleep(0.001)
         return {}
 
