@@ -3,15 +3,35 @@
 A refusal is an event and an answer; an exception is a bug and leads to quarantine (design section 2, point 10).
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from processors.accounts import decide as accounts
+from processors.accounts.entry import name
+from processors.assets import decide as assets
 from processors.draft import Draft
 from processors.evolve import apply
 from processors.jobs import decide as jobs
-from processors.jobs import timers
+from processors.jobs import submit, timers
 from processors.overlay import Read
 from schemas import commands as cmd
 from schemas import events as ev
 from schemas.replies import Broken, Done
+
+_SELDOM: dict[type[cmd.Command], Callable[[Draft, Any], None]] = {
+    cmd.OpenAccount: accounts.open_account,
+    cmd.SetPlan: accounts.set_plan,
+    cmd.GrantCredits: accounts.grant_credits,
+    cmd.RefundJob: accounts.refund_job,
+    cmd.DeleteAsset: assets.delete_asset,
+    cmd.SetVisibility: assets.set_visibility,
+    cmd.CreateAlbum: assets.create_album,
+    cmd.DeleteAlbum: assets.delete_album,
+    cmd.MoveAssets: assets.move_assets,
+    cmd.RecordViews: assets.record_views,
+    cmd.RecordPurge: assets.record_purge,
+    cmd.EraseAccount: assets.erase_account,
+}
 
 
 def decide(
@@ -25,7 +45,7 @@ def decide(
     draft = Draft(read, apply, envelope, place, time_ms)
     match envelope.command:
         case cmd.SubmitJob() as command:
-            jobs.submit_job(draft, command)
+            submit.submit_job(draft, command)
         case cmd.RecordOutcome() as command:
             jobs.record_outcome(draft, command)
         case cmd.AttemptStarted() as command:
@@ -33,20 +53,20 @@ def decide(
         case cmd.RenewLease() as command:
             jobs.renew_lease(draft, command)
         case cmd.RegisterAsset() as command:
-            accounts.register_asset(draft, command)
-        case cmd.GrantCredits() as command:
-            accounts.grant_credits(draft, command)
+            assets.register_asset(draft, command)
         case cmd.CancelJob() as command:
             jobs.cancel_job(draft, command)
-        case cmd.OpenAccount() as command:
-            accounts.open_account(draft, command)
-        case cmd.PublishPlan() as command:
-            accounts.publish_plan(draft, command)
+        case cmd.SubmitGroup() as command:
+            submit.submit_group(draft, command)
         case cmd.Tick():
             timers.tick(draft, due)
+        case cmd.PublishPlan() as command:
+            accounts.publish_plan(draft, command)
         case cmd.ResumePartition():
             draft.emit(draft.stream, ev.PartitionResumed())
             draft.answer(envelope.reply, draft.stream, Done())
+        case _:
+            _SELDOM[type(envelope.command)](draft, envelope.command)
     draft.finish()
     return draft
 
@@ -62,7 +82,7 @@ def unreadable(read: Read, place: tuple[int, int, int], time_ms: int, reason: st
 def quarantined(read: Read, envelope: cmd.Envelope, place: tuple[int, int, int], time_ms: int, takeovers: int) -> Draft:
     """The trace of a command whose decision failed in every takeover; its client is told, nothing is charged."""
     draft = Draft(read, apply, envelope, place, time_ms)
-    command = accounts.name(envelope.command)
+    command = name(envelope.command)
     draft.emit(draft.stream, ev.CommandQuarantined(command, envelope.account, takeovers))
     draft.answer(envelope.reply, envelope.account, Broken("command-quarantined"))
     draft.finish()

@@ -87,13 +87,18 @@ class Draft:
         """The command's position."""
         return self._source + "0"
 
+    @property
+    def next_position(self) -> str:
+        """The position of the event that is emitted next."""
+        return f"{self._source}{len(self.events)}"
+
     def emit(self, stream: str, data: AnyEvent) -> None:
         """Append an event to the stream and evolve the draft's state by it."""
         envelope = self.envelope
         header = self.partition() if stream == self.stream else self._state.account(stream)
         product = envelope.product if stream == envelope.account else ""
         event = Event(
-            f"{self._source}{len(self.events)}",
+            self.next_position,
             stream,
             header.product if isinstance(header, Account) else product,
             header.version + 1 if header is not None else 1,

@@ -9,13 +9,13 @@ from functools import lru_cache
 
 from infra.kafka.ports import Outgoing
 from processors.draft import Draft
-from processors.jobs.decide import input_object
+from processors.jobs.decide import stored_object
 from processors.jobs.state import Job, job_key
 from schemas import topics
 from schemas.cloudevents import rfc3339, source_of
-from schemas.events import AttemptReleased, Event, EventData, cloud_event_type, encode_event
+from schemas.events import AttemptReleased, Event, EventData, PurgeReleased, cloud_event_type, encode_event
 from schemas.replies import Reply, encode_replies
-from schemas.work import WorkItem, encode_work
+from schemas.work import PurgeItem, WorkItem, encode_work
 
 REPLIES_A_RECORD_MAX = 200
 _SPEC_VERSION = ("ce_specversion", b"1.0")
@@ -67,6 +67,8 @@ def draft_records(draft: Draft, addressing: Addressing) -> list[Outgoing]:
         records.append(event_record(event, partition, addressing))
         if type(event.data) is AttemptReleased:
             records.append(_work_record(draft, event, event.data, partition))
+        elif type(event.data) is PurgeReleased:
+            records.append(_purge_record(draft, event, event.data, partition))
     return records
 
 
@@ -87,7 +89,7 @@ def _work_record(draft: Draft, event: Event, released: AttemptReleased, partitio
         engine=job.engine,
         engine_version=job.engine_version,
         params=job.params,
-        input=input_object(draft, event.account, job.input),
+        input=stored_object(draft, event.account, job.input),
         sealed=job.sealed,
         output_key=f"{event.account}/{released.job}/{released.attempt}",
         lease_until_ms=released.lease_until_ms,
@@ -95,9 +97,25 @@ def _work_record(draft: Draft, event: Event, released: AttemptReleased, partitio
         run_until_ms=released.run_until_ms,
         client_waits_until_ms=job.client_waits_until_ms,
         trace=job.trace,
+        mask=stored_object(draft, event.account, job.mask),
+        sealed_at=job.sealed_at,
+        quarantine=released.quarantine,
     )
     topic = topics.dispatch_topic(job.lane)
     return Outgoing(topic, partition, released.job.encode(), encode_work(item), (), event.time_ms)
+
+
+def _purge_record(draft: Draft, event: Event, released: PurgeReleased, partition: int) -> Outgoing:
+    item = PurgeItem(
+        purge=released.purge,
+        account=event.account,
+        product=draft.header(event.account).product,
+        keys=released.keys,
+        at_ms=event.time_ms,
+        prefix=released.prefix,
+    )
+    topic = topics.dispatch_topic(topics.HOUSEKEEPING)
+    return Outgoing(topic, partition, released.purge.encode(), encode_work(item), (), event.time_ms)
 
 
 def reply_records(answers: Iterable[tuple[str, Reply]], partition: int, time_ms: int) -> list[Outgoing]:

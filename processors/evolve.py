@@ -10,6 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from processors.accounts import evolve as accounts
+from processors.assets import evolve as assets
 from processors.jobs import evolve as jobs
 from processors.overlay import Changes, Overlay, Read
 from schemas import events as ev
@@ -25,11 +26,25 @@ def _nothing(state: Overlay, event: ev.Event, data: ev.EventData) -> None:
 HANDLERS: dict[type[ev.EventData], Handler] = {
     ev.PlanPublished: accounts.plan_published,
     ev.AccountOpened: accounts.account_opened,
+    ev.PlanChanged: accounts.plan_changed,
+    ev.AccountErased: assets.account_erased,
     ev.CreditsGranted: accounts.credits_granted,
     ev.CreditsRegenerated: accounts.credits_regenerated,
-    ev.AssetRegistered: accounts.asset_registered,
+    ev.CreditsExpired: accounts.credits_expired,
+    ev.AssetRegistered: assets.asset_registered,
+    ev.AssetDeleted: assets.asset_deleted,
+    ev.VisibilityChanged: assets.visibility_changed,
+    ev.AssetsViewed: _nothing,
+    ev.AlbumCreated: assets.album_created,
+    ev.AlbumDeleted: assets.album_deleted,
+    ev.AssetsMoved: assets.assets_moved,
+    ev.PurgeReleased: assets.purge_released,
+    ev.BytesPurged: assets.bytes_purged,
+    ev.GroupAccepted: jobs.group_accepted,
     ev.JobAccepted: jobs.job_accepted,
+    ev.JobReused: jobs.job_reused,
     ev.CreditsReserved: accounts.credits_reserved,
+    ev.ThresholdReached: _nothing,
     ev.AttemptReleased: jobs.attempt_released,
     ev.JobStarted: jobs.job_started,
     ev.LeaseRenewed: jobs.lease_renewed,
@@ -37,6 +52,7 @@ HANDLERS: dict[type[ev.EventData], Handler] = {
     ev.JobRequeued: jobs.job_requeued,
     ev.JobSucceeded: jobs.job_succeeded,
     ev.CreditsCaptured: accounts.credits_captured,
+    ev.CreditsRefunded: accounts.credits_refunded,
     ev.JobFailed: jobs.job_failed,
     ev.JobCanceled: jobs.job_canceled,
     ev.JobExpired: jobs.job_expired,

@@ -7,7 +7,6 @@ import msgspec
 
 from processors.accounts.state import (
     Account,
-    Asset,
     Idempotency,
     Partition,
     PlanRecord,
@@ -19,10 +18,25 @@ from processors.accounts.state import (
     account_key,
     partition_key,
 )
+from processors.assets.state import Album, Asset, Purge, Reuse, Shared
 from processors.jobs.state import Job
 
 Record = (
-    Account | Reservation | Idempotency | Asset | Queued | Job | Partition | PlanRecord | RingEntry | Progress | Suspect
+    Account
+    | Reservation
+    | Idempotency
+    | Asset
+    | Album
+    | Shared
+    | Reuse
+    | Purge
+    | Queued
+    | Job
+    | Partition
+    | PlanRecord
+    | RingEntry
+    | Progress
+    | Suspect
 )
 Read = Callable[[str], Record | None]
 Changes = dict[str, Record | None]

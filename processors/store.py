@@ -14,7 +14,6 @@ import msgspec
 
 from processors.accounts.state import (
     Account,
-    Asset,
     Idempotency,
     Partition,
     PlanRecord,
@@ -26,6 +25,7 @@ from processors.accounts.state import (
     position_key,
     suspect_key,
 )
+from processors.assets.state import Album, Asset, Purge, Reuse, Shared
 from processors.jobs.state import Job
 from processors.overlay import Changes, Record, typed
 from schemas.codec import encode_state, state_due_ms, state_json
@@ -36,6 +36,10 @@ _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     "reservation": msgspec.json.Decoder(Reservation),
     "idempotency": msgspec.json.Decoder(Idempotency),
     "asset": msgspec.json.Decoder(Asset),
+    "album": msgspec.json.Decoder(Album),
+    "shared": msgspec.json.Decoder(Shared),
+    "reuse": msgspec.json.Decoder(Reuse),
+    "purge": msgspec.json.Decoder(Purge),
     "queued": msgspec.json.Decoder(Queued),
     "job": msgspec.json.Decoder(Job),
     "partition": msgspec.json.Decoder(Partition),
@@ -56,9 +60,15 @@ def decode_record(key: str, value: bytes) -> Record:
 
 def due_ms(record: Record) -> int:
     """When a tick has to look at the record, 0 for never."""
-    if isinstance(record, Job):
-        return record.due_ms
-    return record.expires_ms if isinstance(record, Idempotency) else 0
+    match record:
+        case Job() | Account():
+            return record.due_ms
+        case Idempotency() | Asset():
+            return record.expires_ms or 0
+        case Purge():
+            return record.retry_at_ms
+        case _:
+            return 0
 
 
 class Store:

@@ -18,12 +18,16 @@ class AssetRegistered(EventData, frozen=True, omit_defaults=True, tag="asset-reg
     expires_ms: int | None = None
 
 
-class AssetDeleted(EventData, frozen=True, tag="asset-deleted"):
-    """Access to the asset ended: its owner deleted it, its time was over, or its job is done and wanted no original."""
+class AssetDeleted(EventData, frozen=True, omit_defaults=True, tag="asset-deleted"):
+    """Access to the asset ended: its owner deleted it, its time was over, or its job is done and wanted no original.
+
+    `canceled` are the jobs that were ended before it for that.
+    """
 
     asset: str
     reason: Literal["deleted", "expired", "original-processed"]
     idempotency: IdempotencyUse | None
+    canceled: tuple[str, ...] = ()
 
 
 class VisibilityChanged(EventData, frozen=True, tag="visibility-changed"):

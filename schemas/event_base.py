@@ -16,10 +16,11 @@ class WindowUse(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class LotUse(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Units of the lot that was granted at the position `lot`."""
+    """Units of the lot that was granted at the position `lot` and is gone at `expires_ms` (None: never)."""
 
     lot: str
     units: int
+    expires_ms: int | None = None
 
 
 class IdempotencyUse(msgspec.Struct, frozen=True, gc=False):

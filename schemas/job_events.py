@@ -11,6 +11,7 @@ class GroupAccepted(EventData, frozen=True, tag="group-accepted"):
 
     group: str
     jobs: tuple[str, ...]
+    costs: tuple[int, ...]
     cost: int
     balance: int
     plan_version: int

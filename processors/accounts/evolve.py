@@ -1,26 +1,21 @@
 """What events about plans, money, assets and keys change. See processors/evolve.py for the contract."""
 
-from collections.abc import Callable
-
 from msgspec.structs import replace
 
 from processors.accounts import ledger
 from processors.accounts.state import (
     Account,
-    Asset,
     Idempotency,
     PlanRecord,
     Reservation,
-    asset_key,
     idempotency_key,
     plan_key,
     reservation_key,
 )
+from processors.assets.state import Asset, Charge, asset_key, result_asset
 from processors.overlay import Overlay
 from schemas import events as ev
-from schemas.replies import AnyAnswer, AssetAccepted, BalanceChanged
-
-Settlement = Callable[[Account, Reservation], Account]
+from schemas.replies import AnyAnswer, BalanceChanged
 
 
 def plan_published(state: Overlay, event: ev.Event, data: ev.PlanPublished) -> None:
@@ -40,9 +35,14 @@ def account_opened(state: Overlay, event: ev.Event, data: ev.AccountOpened) -> N
     state.put_header(event.account, opened)
 
 
+def plan_changed(state: Overlay, event: ev.Event, data: ev.PlanChanged) -> None:
+    header = replace(state.header(event.account), plan=data.plan, regenerating_since_ms=event.time_ms)
+    state.put_header(event.account, header)
+    remember(state, event, data.idempotency, data.plan, BalanceChanged(data.balance))
+
+
 def credits_granted(state: Overlay, event: ev.Event, data: ev.CreditsGranted) -> None:
-    header = state.header(event.account)
-    state.put_header(event.account, replace(header, granted=header.granted + data.amount))
+    state.put_header(event.account, ledger.grant(state.header(event.account), data, event.position))
     remember(state, event, data.idempotency, event.position, BalanceChanged(data.balance))
 
 
@@ -50,11 +50,6 @@ def credits_regenerated(state: Overlay, event: ev.Event, data: ev.CreditsRegener
     header = state.header(event.account)
     after = replace(header, regenerated=header.regenerated + data.amount, regenerating_since_ms=data.since_ms)
     state.put_header(event.account, after)
-
-
-def asset_registered(state: Overlay, event: ev.Event, data: ev.AssetRegistered) -> None:
-    add_asset(state, event.account, data.asset, Asset(data.number, data.object))
-    remember(state, event, data.idempotency, data.asset, AssetAccepted(data.asset, data.number, data.object))
 
 
 def remember(state: Overlay, event: ev.Event, use: ev.IdempotencyUse | None, made: str, answer: AnyAnswer) -> None:
@@ -65,34 +60,48 @@ def remember(state: Overlay, event: ev.Event, use: ev.IdempotencyUse | None, mad
         state.changes[idempotency_key(event.account, use.key)] = record
 
 
-def add_asset(state: Overlay, account: str, name: str, asset: Asset) -> None:
-    """The account with one more asset, numbered after all before it."""
-    header = state.header(account)
-    state.changes[asset_key(account, name)] = asset
-    state.put_header(account, replace(header, assets=max(header.assets, asset.number)))
+def credits_expired(state: Overlay, event: ev.Event, data: ev.CreditsExpired) -> None:
+    state.put_header(event.account, ledger.expire(state.header(event.account), data.lot, data.units))
 
 
 def credits_reserved(state: Overlay, event: ev.Event, data: ev.CreditsReserved) -> None:
     header = state.header(event.account)
-    reservation = Reservation(data.units, data.windows, data.plan_version)
-    state.put_header(event.account, ledger.reserve(header, data.units, data.windows))
+    reservation = Reservation(data.units, data.windows, data.plan_version, data.lots)
+    state.put_header(event.account, ledger.reserve(header, data.units, data.windows, data.lots))
     state.changes[reservation_key(event.account, data.job)] = reservation
 
 
 def credits_captured(state: Overlay, event: ev.Event, data: ev.CreditsCaptured) -> None:
-    _settle(state, event, data.job, ledger.capture)
+    reservation = _end_reservation(state, event, data.job)
+    state.put_header(event.account, ledger.capture(state.header(event.account), reservation))
+    key = asset_key(event.account, result_asset(data.job))
+    result = state.get(key)
+    if isinstance(result, Asset) and (reservation.units or reservation.windows):
+        charge = Charge(reservation.units, reservation.windows, reservation.plan_version)
+        state.changes[key] = replace(result, charge=charge)
 
 
 def credits_released(state: Overlay, event: ev.Event, data: ev.CreditsReleased) -> None:
-    _settle(state, event, data.job, ledger.release)
+    _end_reservation(state, event, data.job)
+    state.put_header(event.account, ledger.release(state.header(event.account), data))
 
 
-def _settle(state: Overlay, event: ev.Event, job: str, how: Settlement) -> None:
+def credits_refunded(state: Overlay, event: ev.Event, data: ev.CreditsRefunded) -> None:
+    state.put_header(event.account, ledger.refund(state.header(event.account), data.units, data.windows))
+    key = asset_key(event.account, result_asset(data.job))
+    result = state.get(key)
+    assert isinstance(result, Asset), f"the result of {data.job} has ended before"
+    assert result.charge is not None, f"{data.job} was charged nothing"
+    state.changes[key] = replace(result, charge=replace(result.charge, refunded=True))
+    remember(state, event, data.idempotency, data.job, BalanceChanged(data.balance))
+
+
+def _end_reservation(state: Overlay, event: ev.Event, job: str) -> Reservation:
     key = reservation_key(event.account, job)
     reservation = state.get(key)
     assert isinstance(reservation, Reservation), f"the reservation of {job} has ended before"
-    state.put_header(event.account, how(state.header(event.account), reservation))
     state.changes[key] = None
+    return reservation
 
 
 def idempotency_forgotten(state: Overlay, event: ev.Event, data: ev.IdempotencyForgotten) -> None:

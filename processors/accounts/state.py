@@ -8,8 +8,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.commands import StoredObject
-from schemas.events import WindowUse
+from schemas.events import LotUse, WindowUse
 from schemas.plans import Plan
 from schemas.replies import AnyAnswer
 
@@ -18,7 +17,7 @@ class LaneUse(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An account's share of a lane: `running` slots taken of `limit`, and its queue of `queued` jobs.
 
     The queue's jobs stand under numbers in [head, tail). `ring` is the account's place in the partition's round of
-    waiting accounts, -1 when it has none.
+    waiting accounts, -1 when it has none; it has `weight` turns there, of which it took `turn`.
     """
 
     lane: str
@@ -28,12 +27,28 @@ class LaneUse(msgspec.Struct, frozen=True, array_like=True, gc=False):
     head: int = 0
     tail: int = 0
     ring: int = -1
+    weight: int = 1
+    turn: int = 0
 
 
-class Account(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Lot(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Spendable units of one grant that expire, or that are spent before (priority < 0) or after the plain ones.
+
+    `lot` is the position of the grant. A lot that expires stays, empty too, until its time is over, because units that
+    come back return to it.
+    """
+
+    lot: str
+    units: int
+    expires_ms: int | None
+    priority: int
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The header of an account: its ledger's totals, its windows, its lanes and its version.
 
-    granted + regenerated + refunded = captured + reserved + expired + available, at every event.
+    granted + regenerated + refunded = captured + reserved + expired + available, at every event. What is available and
+    in no lot is plain. Assets up to number `erased_through` ended with the last of `erasures`.
     """
 
     product: str
@@ -50,11 +65,20 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     windows: tuple[WindowUse, ...] = ()
     lanes: tuple[LaneUse, ...] = ()
     assets: int = 0
+    lots: tuple[Lot, ...] = ()
+    albums: int = 0
+    erasures: int = 0
+    erased_through: int = 0
 
     @property
     def available(self) -> int:
         """What can be spent now, in units."""
         return self.granted + self.regenerated + self.refunded - self.captured - self.reserved - self.expired
+
+    @property
+    def due_ms(self) -> int:
+        """When a tick has to look at the account (its next lot expires), 0 for never."""
+        return min((lot.expires_ms for lot in self.lots if lot.expires_ms is not None), default=0) if self.lots else 0
 
     def lane(self, lane: str) -> LaneUse | None:
         """The account's share of the lane, None when it never used it."""
@@ -64,12 +88,13 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return None
 
 
-class Reservation(msgspec.Struct, frozen=True, gc=False):
+class Reservation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A job's price, out of the balance and its windows until the job ends; stands under the job's id."""
 
     units: int
     windows: tuple[WindowUse, ...]
     plan_version: int
+    lots: tuple[LotUse, ...] = ()
 
 
 class Idempotency(msgspec.Struct, frozen=True, gc=False):
@@ -80,13 +105,6 @@ class Idempotency(msgspec.Struct, frozen=True, gc=False):
     made: str
     answer: AnyAnswer
     expires_ms: int
-
-
-class Asset(msgspec.Struct, frozen=True, gc=False):
-    """A live asset of the account."""
-
-    number: int
-    object: StoredObject
 
 
 class LaneShare(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -174,10 +192,6 @@ def reservation_key(account: str, job: str) -> str:
 
 def idempotency_key(account: str, key: str) -> str:
     return f"{account}|idempotency|{key}"
-
-
-def asset_key(account: str, asset: str) -> str:
-    return f"{account}|asset|{asset}"
 
 
 def queued_key(account: str, lane: str, number: int) -> str:

@@ -10,10 +10,9 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from processors.accounts.evolve import add_asset, remember
+from processors.accounts.evolve import remember
 from processors.accounts.state import (
     Account,
-    Asset,
     LaneShare,
     LaneUse,
     Queued,
@@ -21,6 +20,8 @@ from processors.accounts.state import (
     queued_key,
     ring_key,
 )
+from processors.assets.evolve import add_asset, refer_again
+from processors.assets.state import Asset, Reuse, reuse_key
 from processors.jobs.state import (
     REPLY_ADDRESSES_MAX,
     Backoff,
@@ -36,7 +37,7 @@ from processors.overlay import Overlay
 from schemas import events as ev
 from schemas.commands import ReplyAddress
 from schemas.identifiers import PARTITION_STREAM_PREFIX
-from schemas.replies import JobCancelAccepted, JobDecided
+from schemas.replies import GroupDecided, JobCancelAccepted, JobDecided
 
 Lane = TypeVar("Lane", LaneUse, LaneShare)
 
@@ -46,6 +47,11 @@ def job_of(state: Overlay, account: str, job: str) -> Job:
     record = state.get(job_key(account, job))
     assert isinstance(record, Job), f"{job} has ended before"
     return record
+
+
+def group_accepted(state: Overlay, event: ev.Event, data: ev.GroupAccepted) -> None:
+    answer = GroupDecided(data.group, data.jobs, data.costs, data.balance)
+    remember(state, event, data.idempotency, data.group, answer)
 
 
 def job_accepted(state: Overlay, event: ev.Event, data: ev.JobAccepted) -> None:
@@ -66,10 +72,22 @@ def job_accepted(state: Overlay, event: ev.Event, data: ev.JobAccepted) -> None:
         client_waits_until_ms=data.client_waits_until_ms,
         replies=_with_address((), data.reply),
         trace=event.trace,
+        mask=data.mask,
+        sealed_at=data.sealed_at,
+        reuse=data.reuse,
+        original_purged=data.original_purged,
+        erasures=state.header(event.account).erasures,
     )
     answer = JobDecided(data.job, "accepted", data.cost, data.balance)
     remember(state, event, data.idempotency, data.job, answer)
-    _enqueue(state, event, data.job, job, data.in_flight_jobs_max)
+    _enqueue(state, event, data.job, job, data.in_flight_jobs_max, data.weight)
+
+
+def job_reused(state: Overlay, event: ev.Event, data: ev.JobReused) -> None:
+    add_asset(state, event.account, data.asset, Asset(data.number, data.result, data.thumbnail, data.expires_ms))
+    refer_again(state, event.account, data.result.key)
+    answer = JobDecided(data.job, "succeeded", 0, data.balance)
+    remember(state, event, data.idempotency, data.job, answer)
 
 
 def attempt_released(state: Overlay, event: ev.Event, data: ev.AttemptReleased) -> None:
@@ -77,7 +95,9 @@ def attempt_released(state: Overlay, event: ev.Event, data: ev.AttemptReleased) 
     header, use = _dequeue(state, event, data.job, job)
     phase = Released(data.lease_until_ms, data.run_until_ms)
     state.changes[job_key(event.account, data.job)] = replace(job, phase=phase, attempt=data.attempt)
-    _place(state, event, header, replace(use, running=use.running + 1), released=1, turn_over=True)
+    over = use.turn + 1 >= use.weight
+    use = replace(use, running=use.running + 1, turn=0 if over else use.turn + 1)
+    _place(state, event, header, use, released=1, turn_over=over)
 
 
 def job_started(state: Overlay, event: ev.Event, data: ev.JobStarted) -> None:
@@ -104,6 +124,7 @@ def attempt_ended(state: Overlay, event: ev.Event, data: ev.AttemptEnded) -> Non
             job,
             phase=Backoff(data.retry_at_ms),
             failures=job.failures + data.counted,
+            crashes=job.crashes + (data.reason == "engine-crashed"),
             unavailable_since_ms=away_since,
         )
     state.changes[job_key(event.account, data.job)] = after
@@ -112,11 +133,16 @@ def attempt_ended(state: Overlay, event: ev.Event, data: ev.AttemptEnded) -> Non
 
 def job_requeued(state: Overlay, event: ev.Event, data: ev.JobRequeued) -> None:
     job = replace(job_of(state, event.account, data.job), phase=Waiting(data.queue_number))
-    _enqueue(state, event, data.job, job, None)
+    _enqueue(state, event, data.job, job)
 
 
 def job_succeeded(state: Overlay, event: ev.Event, data: ev.JobSucceeded) -> None:
-    add_asset(state, event.account, data.asset, Asset(data.number, data.result))
+    reuse = job_of(state, event.account, data.job).reuse if data.reuse_until_ms is not None else None
+    asset = Asset(data.number, data.result, data.thumbnail, data.expires_ms, reuse=reuse)
+    add_asset(state, event.account, data.asset, asset)
+    if reuse is not None and data.reuse_until_ms is not None:
+        entry = Reuse(data.job, data.asset, data.reuse_until_ms)
+        state.changes[reuse_key(event.account, reuse)] = entry
     _leave(state, event, data.job)
 
 
@@ -165,14 +191,17 @@ def _leave(state: Overlay, event: ev.Event, name: str) -> None:
             pass
 
 
-def _enqueue(state: Overlay, event: ev.Event, name: str, job: Job, limit: int | None) -> None:
+def _enqueue(
+    state: Overlay, event: ev.Event, name: str, job: Job, limit: int | None = None, weight: int | None = None
+) -> None:
     assert isinstance(job.phase, Waiting)
     header = state.header(event.account)
     use = header.lane(job.lane) or LaneUse(job.lane, limit or 1)
     assert job.phase.number == use.tail, f"{name} takes place {job.phase.number}, the next is {use.tail}"
     state.changes[job_key(event.account, name)] = job
     state.changes[queued_key(event.account, job.lane, use.tail)] = Queued(name)
-    use = replace(use, queued=use.queued + 1, tail=use.tail + 1, limit=limit or use.limit)
+    use = replace(use, queued=use.queued + 1, tail=use.tail + 1)
+    use = replace(use, limit=limit or use.limit, weight=weight or use.weight)
     _place(state, event, header, use)
 
 

@@ -14,9 +14,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from schemas.commands import Json, ReplyAddress
+from schemas.commands import Json, ReplyAddress, SealedPart
 
 REPLY_ADDRESSES_MAX = 8
+CRASHES_BEFORE_QUARANTINE = 2
 
 
 class Waiting(msgspec.Struct, frozen=True, tag_field="phase", tag="waiting", gc=False):
@@ -56,8 +57,11 @@ Phase = Waiting | Backoff | Released | Running | Ending
 Attempted = Released | Running | Ending
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A live job. `attempt` is the number of the last one released, `failures` those that count against it."""
+class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A live job. `attempt` is the number of the last one released, `failures` those that count against it.
+
+    `crashes` counts the deaths of engines that it was in; `erasures` is the account's count at its acceptance.
+    """
 
     phase: Phase
     model: str
@@ -78,6 +82,17 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     unavailable_since_ms: int | None = None
     replies: tuple[ReplyAddress, ...] = ()
     trace: str | None = None
+    mask: str | None = None
+    sealed_at: SealedPart | None = None
+    reuse: str | None = None
+    original_purged: bool = False
+    crashes: int = 0
+    erasures: int = 0
+
+    @property
+    def is_suspect(self) -> bool:
+        """True when its next attempt has to run alone."""
+        return self.crashes >= CRASHES_BEFORE_QUARANTINE
 
     @property
     def due_ms(self) -> int:

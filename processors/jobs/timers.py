@@ -1,11 +1,16 @@
-"""What a tick finds due: leases that ended, pauses that are over, jobs that waited too long, keys to forget."""
+"""What a tick finds due: leases and pauses that are over, jobs that waited too long, keys to forget, lots, assets and
+purges whose time has come."""
 
-from processors.accounts.decide import ignore
-from processors.accounts.state import Idempotency
+from processors.accounts.entry import ignore
+from processors.accounts.money import expire_lots, settle_time
+from processors.accounts.state import Account, Idempotency
+from processors.assets.purges import end_asset, release_purge_again
+from processors.assets.state import Asset, Purge
 from processors.draft import Draft
-from processors.jobs.decide import draw
 from processors.jobs.endings import expire, retry
+from processors.jobs.round import draw
 from processors.jobs.state import Backoff, Ending, Job, Released, Running, Waiting
+from processors.overlay import Record
 from schemas import events as ev
 
 TICK_ITEMS_MAX = 500
@@ -24,12 +29,32 @@ def tick(draft: Draft, due: tuple[str, ...]) -> None:
             _job_due(draft, stream, name, record)
             if record.lane not in lanes:
                 lanes.append(record.lane)
+        else:
+            _money_or_bytes_due(draft, stream, name, record)
     for account, keys in forgotten.items():
         draft.emit(account, ev.IdempotencyForgotten(tuple(keys)))
     for lane in lanes:
         draw(draft, lane)
     if not draft.events:
         ignore(draft, draft.stream, "nothing-due")
+
+
+def _money_or_bytes_due(draft: Draft, account: str, name: str, record: Record | None) -> None:
+    now = draft.time_ms
+    match record:
+        case Account() if 0 < record.due_ms <= now:
+            plan = draft.plan()
+            terms = plan.terms(record.product, record.plan) if plan else None
+            if terms is None:
+                expire_lots(draft, account)
+            else:
+                settle_time(draft, account, record, terms)
+        case Asset() if record.expires_ms is not None and record.expires_ms <= now:
+            end_asset(draft, account, name, record, "expired")
+        case Purge() if record.retry_at_ms <= now:
+            release_purge_again(draft, account, name, record)
+        case _:
+            pass
 
 
 def _job_due(draft: Draft, account: str, name: str, job: Job) -> None:
