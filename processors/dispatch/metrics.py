@@ -16,6 +16,8 @@ UNREADABLE = Counter("darkroom_dispatch_unreadable_total", "Records of a lane th
 OUTCOMES = Counter("darkroom_dispatch_outcomes_total", "Attempts ended, by model and outcome", ["model", "outcome"])
 RETRIES = Counter("darkroom_dispatch_retries_total", "Tries repeated inside an attempt, by reason", ["reason"])
 RENEWALS = Counter("darkroom_dispatch_renewals_total", "Leases renewed")
+PURGES = Counter("darkroom_dispatch_purges_total", "Purges carried out or not, by outcome", ["outcome"])
+PURGED_OBJECTS = Counter("darkroom_dispatch_purged_objects_total", "Objects deleted by purges")
 STAGE_SECONDS = Histogram("darkroom_dispatch_stage_seconds", "Time of a stage", ["stage"], buckets=_BUCKETS)
 ATTEMPT_SECONDS = Histogram("darkroom_dispatch_attempt_seconds", "Time of whole attempts", ["model"], buckets=_BUCKETS)
 

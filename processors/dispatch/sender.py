@@ -9,11 +9,11 @@ from infra.clock import Clock
 from infra.ids import IdSource
 from infra.kafka.ports import Appender, NotAppended, OutcomeUnknown
 from infra.logs import get_logger
-from schemas.commands import AttemptStarted, Envelope, RecordOutcome, RenewLease, encode_command
+from schemas.commands import AttemptStarted, Envelope, RecordOutcome, RecordPurge, RenewLease, encode_command
 from schemas.identifiers import partition_of
-from schemas.work import WorkItem
+from schemas.work import PurgeItem, WorkItem
 
-DispatchCommand = AttemptStarted | RenewLease | RecordOutcome
+DispatchCommand = AttemptStarted | RenewLease | RecordOutcome | RecordPurge
 
 _PAUSE_S = 0.1
 _PAUSE_S_MAX = 2.0
@@ -21,9 +21,9 @@ _log = get_logger(__name__)
 
 
 class CommandSender(Protocol):
-    """Tells the owner of an account what became of its attempts."""
+    """Tells the owner of an account what became of its attempts and purges."""
 
-    async def send(self, item: WorkItem, command: DispatchCommand, until_ms: int) -> bool:
+    async def send(self, item: WorkItem | PurgeItem, command: DispatchCommand, until_ms: int) -> bool:
         """Append the command, trying until `until_ms`; False when the log took nothing for sure by then.
 
         It may be appended more than once: the decider ignores what does not fit by name.
@@ -37,7 +37,7 @@ class LogCommandSender:
     def __init__(self, appender: Appender, partitions: int, ids: IdSource, clock: Clock) -> None:
         self._appender, self._partitions, self._ids, self._clock = appender, partitions, ids, clock
 
-    async def send(self, item: WorkItem, command: DispatchCommand, until_ms: int) -> bool:
+    async def send(self, item: WorkItem | PurgeItem, command: DispatchCommand, until_ms: int) -> bool:
         envelope = Envelope(
             id=self._ids.mint("cmd"),
             account=item.account,
@@ -45,7 +45,7 @@ class LogCommandSender:
             command=command,
             sent_ms=self._clock.now_ms(),
             actor="dispatcher",
-            trace=item.trace,
+            trace=item.trace if isinstance(item, WorkItem) else None,
         )
         encoded, partition = encode_command(envelope), partition_of(item.account, self._partitions)
         pause_s = _PAUSE_S
@@ -54,12 +54,16 @@ class LogCommandSender:
                 await self._appender.append(partition, encoded)
             except (OutcomeUnknown, NotAppended) as error:
                 if self._clock.now_ms() + pause_s * 1000 >= until_ms:
-                    _log.error("command-not-sent", job=item.job, command=type(command).__name__, error=str(error))
+                    _log.error("command-not-sent", what=_named(item), command=type(command).__name__, error=str(error))
                     return False
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _PAUSE_S_MAX)
             else:
                 return True
+
+
+def _named(item: WorkItem | PurgeItem) -> str:
+    return item.job if isinstance(item, WorkItem) else f"purge {item.purge}"
 
 
 class MemoryCommandSender:
@@ -69,7 +73,7 @@ class MemoryCommandSender:
         self.sent: list[DispatchCommand] = []
         self.dropped: set[type[DispatchCommand]] = set()
 
-    async def send(self, item: WorkItem, command: DispatchCommand, until_ms: int) -> bool:
+    async def send(self, item: WorkItem | PurgeItem, command: DispatchCommand, until_ms: int) -> bool:
         if type(command) in self.dropped:
             return False
         self.sent.append(command)
