@@ -16,7 +16,8 @@ from typing import IO, Any
 
 import psutil
 
-from infra.http.tokens import KeyFolder, sign_token
+from infra.http.signing_keys import KeyFolder
+from infra.http.tokens import sign_token
 from infra.local.layout import Layout
 from infra.local.ports import free_ports
 from infra.local.triton import region_prefix

@@ -25,6 +25,7 @@ from api.opening import open_api
 from api.ports import ApiPorts
 from infra.clock import SystemClock
 from infra.errors import OperatorError
+from infra.http import session_routes
 from infra.http.application import build_application
 from infra.http.auth import BearerGate
 from infra.http.last_positions import LastPositions
@@ -34,12 +35,17 @@ from infra.http.openapi import openapi_document
 from infra.http.pages import Check, pages
 from infra.http.protocol import LimitedProtocol
 from infra.http.routing import Operation
-from infra.http.tokens import KeyFolder, TokenVerifier, read_secret
+from infra.http.session_log import LogSessions
+from infra.http.session_routes import SessionPorts
+from infra.http.sessions import Authenticator, SessionTable
+from infra.http.signing_keys import KeyFolder
+from infra.http.tokens import TokenVerifier, read_secret
 from infra.ids import SystemIds
 from infra.kafka.appender import CommandAppender
 from infra.kafka.client import BrokersUnreachable, start_client
 from infra.kafka.follower import KafkaFollower
 from infra.kafka.reader import KafkaLogReader
+from infra.kafka.records import KafkaRecords
 from infra.logs import get_logger
 from infra.plans import load_catalogue
 from infra.postgres.data_keys import data_keys
@@ -97,6 +103,7 @@ def make_application(settings: Settings, parts: Part, limits: LimitSettings) -> 
     """The ASGI application of the parts; its lifespan starts and stops their ports."""
     identifier_key = read_secret(settings.secrets_dir, "identifier.key")
     verifier = TokenVerifier(KeyFolder(settings.secrets_dir / "jwt"), identifier_key, settings.deployment)
+    table = SessionTable()
     ports: dict[type[Any], Any] = {}
     checks: dict[str, Check] = {}
     access_log = AccessLog()
@@ -106,6 +113,7 @@ def make_application(settings: Settings, parts: Part, limits: LimitSettings) -> 
         async with AsyncExitStack() as stack:
             stack.callback(access_log.flush)
             try:
+                ports[SessionPorts] = await _start_sessions(settings, table, stack, checks)
                 await _start(settings, parts, identifier_key, stack, ports, checks)
             except (OperatorError, BrokersUnreachable) as error:
                 _log.error("not-started", reason=str(error))
@@ -117,7 +125,7 @@ def make_application(settings: Settings, parts: Part, limits: LimitSettings) -> 
     document = openapi_document(operations, version=_version(), server_url=settings.gateway.base_url)
     return build_application(
         operations,
-        BearerGate(verifier, Limiter(limits)),
+        BearerGate(Authenticator(verifier, table, SystemClock()), Limiter(limits)),
         ports,
         pages=pages(document, checks),
         lifespan=lifespan,
@@ -128,7 +136,7 @@ def make_application(settings: Settings, parts: Part, limits: LimitSettings) -> 
 def _operations(parts: Part) -> Sequence[Operation]:
     writing = ingest_routes.ROUTES if parts != "api" else ()
     reading = api_routes.ROUTES if parts != "ingest" else ()
-    return (*writing, *reading)
+    return (*writing, *reading, *session_routes.ROUTES)
 
 
 async def _start(
@@ -175,6 +183,19 @@ class _Shared:
     last_positions: LastPositions
     keys: KeyRing
     catalogue: Catalogue
+
+
+async def _start_sessions(
+    settings: Settings, table: SessionTable, stack: AsyncExitStack, checks: dict[str, Check]
+) -> SessionPorts:
+    """Nothing is served before every revocation is known."""
+    clock, client = SystemClock(), await _client(settings, stack, "gateway-sessions")
+    sessions = LogSessions(table, KafkaLogReader(client), KafkaRecords(client), clock)
+    stack.push_async_callback(sessions.stop)
+    async with asyncio.timeout(START_LIMIT_S):
+        await sessions.start()
+    checks["sessions"] = partial(_is_current, sessions)
+    return SessionPorts(sessions, clock)
 
 
 async def _start_keys(settings: Settings, pool: asyncpg.Pool, stack: AsyncExitStack) -> KeyRing:
@@ -253,6 +274,10 @@ async def _kafka_answers(client: AIOKafkaClient) -> bool:
 
 async def _is_ready(replies: LogReplyReader) -> bool:
     return replies.is_ready
+
+
+async def _is_current(sessions: LogSessions) -> bool:
+    return sessions.is_current
 
 
 def _version() -> str:

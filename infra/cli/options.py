@@ -50,7 +50,8 @@ def make_token(
     workspace: str | None = None,
 ) -> str:
     """A bearer token of this deployment; the stack need not run."""
-    from infra.http.tokens import KeyFolder, sign_token
+    from infra.http.signing_keys import KeyFolder
+    from infra.http.tokens import sign_token
 
     return sign_token(
         KeyFolder(layout.secrets / "jwt"),

@@ -11,7 +11,8 @@ from infra.http.headers import count_of, headers_of
 from infra.http.limits import Limiter
 from infra.http.problems import Problem
 from infra.http.routing import Operation
-from infra.http.tokens import Caller, TokenInvalid, TokenVerifier
+from infra.http.sessions import Authenticator
+from infra.http.tokens import Caller, TokenInvalid
 
 _SCHEME = "bearer "
 _CHALLENGE = 'Bearer realm="darkroom"'
@@ -20,8 +21,8 @@ _CHALLENGE = 'Bearer realm="darkroom"'
 class BearerGate:
     """Implements `infra.http.routing.Gate` for tokens of this deployment."""
 
-    def __init__(self, verifier: TokenVerifier, limiter: Limiter) -> None:
-        self._verifier, self._limiter = verifier, limiter
+    def __init__(self, authenticator: Authenticator, limiter: Limiter) -> None:
+        self._authenticator, self._limiter = authenticator, limiter
 
     def admit(self, request: Request, operation: Operation) -> None:
         """Every request that passes authentication counts, valid or not. Raises Problem 401, 403 or 429."""
@@ -42,7 +43,7 @@ class BearerGate:
         if header[: len(_SCHEME)].lower() != _SCHEME:
             raise _invalid("The Authorization header must hold a bearer token.")
         try:
-            return self._verifier.verify(header[len(_SCHEME) :].strip())
+            return self._authenticator.caller(header[len(_SCHEME) :].strip())
         except TokenInvalid as error:
             raise _invalid(str(error)) from error
 

@@ -1,40 +1,52 @@
 """Bearer tokens: JWT signed with EdDSA (Ed25519), the only algorithm that is ever accepted.
 
-Keys are private keys in PEM at `<secrets>/jwt/<kid>.pem`; whoever only verifies uses their public halves. Claims: `iss`
-"darkroom", `aud` the deployment, `sub` the subject, `product`, `plan`, `role` (`user` or `admin`), `workspace`, `jti`,
-`iat`, `exp`. Reads like a library of its own: no HTTP here, so that command line tools load it quickly.
+Claims: `iss` "darkroom", `aud` the deployment, `sub` the subject, `product`, `plan`, `role` (`user` or `admin`),
+`workspace`, `jti` (the session id), `iat`, `exp` (at most 400 days ahead), and `idle_s` in session tokens: such a token
+also ends when it was not used for so many seconds (`infra.http.sessions`). A cookie carries the same text as a bearer.
+No HTTP here, so that command line tools load it quickly.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import re
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jwt
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from infra.errors import OperatorError
+from infra.http.signing_keys import KeyFolder
 from schemas.identifiers import account_id
 
 ISSUER = "darkroom"
 ALGORITHM = "EdDSA"
 LEEWAY_S = 5
 TOKEN_BYTES_MAX = 4096
+TTL_MAX_S = 400 * 86_400
 ADMIN = "admin"
-_RELOAD_S = 5.0
 _CACHED_MAX = 20_000
+_SESSION_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 
 
 class TokenInvalid(Exception):
     """The token does not count; the message is one sentence that may be shown to the client."""
+
+
+class SessionClaims(msgspec.Struct, frozen=True, gc=False):
+    """What a token says of its own life. `idle_s` None: a plain token, which ends at `ends_s` whether used or not."""
+
+    id: str
+    issued_s: int
+    ends_s: int
+    idle_s: int | None = None
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,45 +58,12 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     plan: str = "default"
     role: str = "user"
     workspace: str | None = None
-    token_id: str | None = None
+    session: SessionClaims | None = None
 
     @property
     def is_admin(self) -> bool:
         """Whether operators' operations are open to the caller."""
         return self.role == ADMIN
-
-
-class KeyFolder:
-    """The signing keys of a deployment, read again when an unknown `kid` comes (at most every 5 s)."""
-
-    def __init__(self, folder: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._folder, self._monotonic = folder, monotonic
-        self._keys: dict[str, Ed25519PrivateKey] = {}
-        self._read_at_s = float("-inf")
-
-    def public_key(self, kid: str) -> Ed25519PublicKey | None:
-        """The key named `kid`, or None. `kid` is only looked up, never used as a path."""
-        if kid not in self._keys and self._monotonic() - self._read_at_s > _RELOAD_S:
-            self._read()
-        found = self._keys.get(kid)
-        return None if found is None else found.public_key()
-
-    def newest(self) -> tuple[str, Ed25519PrivateKey]:
-        """The key to sign with: the last by name. Raises OperatorError where there is none."""
-        self._read()
-        if not self._keys:
-            raise OperatorError(f"There is no signing key in {self._folder}: start the stack once, it makes one.")
-        return max(self._keys.items())
-
-    def _read(self) -> None:
-        self._read_at_s = self._monotonic()
-        keys = {}
-        for path in sorted(self._folder.glob("*.pem")):
-            key = load_pem_private_key(path.read_bytes(), password=None)
-            if not isinstance(key, Ed25519PrivateKey):
-                raise OperatorError(f"{path} is no Ed25519 private key: take it out of the folder.")
-            keys[path.stem] = key
-        self._keys = keys
 
 
 def sign_token(
@@ -98,9 +77,10 @@ def sign_token(
     plan: str = "default",
     role: str = "user",
     workspace: str | None = None,
+    idle_s: int | None = None,
 ) -> str:
-    """A bearer token for `subject` of `product`, good for `ttl_s` seconds."""
-    kid, key = keys.newest()
+    """A token for `subject` of `product`, good for `ttl_s` seconds; with `idle_s` a session token."""
+    kid, key = keys.signing(now_s)
     claims: dict[str, Any] = {
         "iss": ISSUER,
         "aud": deployment,
@@ -108,13 +88,23 @@ def sign_token(
         "product": product,
         "plan": plan,
         "role": role,
-        "jti": secrets.token_hex(8),
+        "jti": secrets.token_hex(16),
         "iat": now_s,
         "exp": now_s + ttl_s,
     }
     if workspace is not None:
         claims["workspace"] = workspace
+    if idle_s is not None:
+        claims["idle_s"] = idle_s
     return jwt.encode(claims, key, algorithm=ALGORITHM, headers={"kid": kid})
+
+
+_OPTIONS: Any = {
+    "require": ["exp", "iat", "sub", "iss", "aud", "jti", "product"],
+    "verify_exp": False,  # `_check_times` does, by our clock
+    "verify_iat": False,
+    "verify_nbf": False,
+}
 
 
 class TokenVerifier:
@@ -124,7 +114,7 @@ class TokenVerifier:
         self, keys: KeyFolder, identifier_key: bytes, deployment: str, now_s: Callable[[], float] = time.time
     ) -> None:
         self._keys, self._identifier_key, self._deployment, self._now_s = keys, identifier_key, deployment, now_s
-        self._known: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
     def verify(self, token: str) -> Caller:
         """The caller; raises TokenInvalid."""
@@ -133,42 +123,39 @@ class TokenVerifier:
         digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
         known = self._known.get(digest)
         if known is not None:
-            if self._now_s() < known[1]:
-                return known[0]
+            if self._now_s() < known.ends_s and self._keys.public_key(known.kid) is known.key:
+                return known.caller
             del self._known[digest]
-        claims = self._claims(token)
+        kid, key, claims = self._claims(token)
         caller = self._caller(claims)
-        self._known[digest] = (caller, float(claims["exp"]) + LEEWAY_S)
+        self._known[digest] = _Known(caller, float(claims["exp"]) + LEEWAY_S, kid, key)
         if len(self._known) > _CACHED_MAX:
             self._known.popitem(last=False)
         return caller
 
-    def _claims(self, token: str) -> Mapping[str, Any]:
+    def _claims(self, token: str) -> tuple[str, Ed25519PublicKey, Mapping[str, Any]]:
+        """The `kid`, its key, and the claims, signed by it and in their time."""
         try:
             header = jwt.get_unverified_header(token)
             kid = header.get("kid")
             key = self._keys.public_key(kid) if isinstance(kid, str) else None
             if header.get("alg") != ALGORITHM or key is None:
                 raise TokenInvalid("The token is not signed by a key of this deployment.")
-            untimed = {
-                "verify_exp": False,
-                "verify_iat": False,
-                "verify_nbf": False,
-            }  # `_check_times` does, by our clock
-            options: Any = {"require": ["exp", "sub", "iss", "aud", "product"], **untimed}
             claims: dict[str, Any] = jwt.decode(
-                token, key, algorithms=[ALGORITHM], audience=self._deployment, issuer=ISSUER, options=options
+                token, key, algorithms=[ALGORITHM], audience=self._deployment, issuer=ISSUER, options=_OPTIONS
             )
         except (jwt.PyJWTError, ValueError) as error:
             raise TokenInvalid("The token is not valid for this deployment.") from error
         self._check_times(claims)
-        return claims
+        return str(kid), key, claims
 
     def _check_times(self, claims: Mapping[str, Any]) -> None:
         now_s = self._now_s()
-        times = [claims["exp"], claims.get("nbf", 0), claims.get("iat", 0)]
+        times = [claims["exp"], claims.get("nbf", 0), claims["iat"]]
         if not all(isinstance(time_s, int | float) and math.isfinite(time_s) for time_s in times):
             raise TokenInvalid("The token's times are no numbers.")
+        if times[0] > now_s + TTL_MAX_S:
+            raise TokenInvalid(f"The token ends more than {TTL_MAX_S // 86_400} days from now.")
         if now_s >= times[0] + LEEWAY_S:
             raise TokenInvalid("The token has expired; get a new one.")
         if now_s < max(times[1:]) - LEEWAY_S:
@@ -187,8 +174,29 @@ class TokenVerifier:
             plan=plan,
             role=role,
             workspace=workspace,
-            token_id=claims.get("jti"),
+            session=_session(claims),
         )
+
+
+class _Known(NamedTuple):
+    caller: Caller
+    ends_s: float
+    kid: str
+    key: Ed25519PublicKey
+
+
+def _session(claims: Mapping[str, Any]) -> SessionClaims:
+    session, idle_s = claims["jti"], claims.get("idle_s")
+    if not isinstance(session, str) or not is_session_id(session):
+        raise TokenInvalid("The token's id (`jti`) is no session id.")
+    if idle_s is not None and (type(idle_s) is not int or idle_s < 1):
+        raise TokenInvalid("The token's idle limit is no number of seconds.")
+    return SessionClaims(session, int(claims["iat"]), int(claims["exp"]), idle_s)
+
+
+def is_session_id(text: str) -> bool:
+    """Whether the text can be the id of a session: 1 to 128 characters that a path may hold as they are."""
+    return _SESSION_ID.fullmatch(text) is not None
 
 
 def read_secret(secrets_dir: Path, name: str) -> bytes:

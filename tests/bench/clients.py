@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import httpx
 import msgspec
 
-from infra.http.tokens import KeyFolder, sign_token
+from infra.http.signing_keys import KeyFolder
+from infra.http.tokens import sign_token
 from infra.settings import Settings
 from tests.bench.load import Load, Result, Shape, run_load
 from tests.bench.measure import check

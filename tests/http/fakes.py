@@ -14,12 +14,18 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from prometheus_client import CollectorRegistry
 
 from infra.clock import ManualClock
+from infra.http import session_routes
 from infra.http.application import build_application
 from infra.http.auth import BearerGate
 from infra.http.last_positions import LastPositions
 from infra.http.limits import Limiter, LimitSettings
-from infra.http.tokens import KeyFolder, TokenVerifier, sign_token
+from infra.http.session_log import LogSessions
+from infra.http.session_routes import SessionPorts
+from infra.http.sessions import Authenticator, SessionTable
+from infra.http.signing_keys import KeyFolder
+from infra.http.tokens import TokenVerifier, sign_token
 from infra.ids import SeededIds
+from infra.kafka.memory import MemoryLog, MemoryRecords
 from infra.kafka.ports import Appended
 from infra.s3.memory import MemoryObjectStore
 from infra.sealing.cipher import new_secret
@@ -32,6 +38,7 @@ from schemas.catalogue import parse_catalogue
 from schemas.commands import Envelope, GrantCredits, RegisterAsset, SubmitJob, decode_command
 from schemas.identifiers import account_id
 from schemas.replies import AnyAnswer, AssetAccepted, BalanceChanged, JobCancelAccepted, JobDecided, Reply
+from schemas.topics import SESSIONS
 
 DEPLOYMENT = "test"
 IDENTIFIER_KEY = b"i" * 32
@@ -93,6 +100,7 @@ class Side:
     positions: LastPositions
     clock: ManualClock
     keys: KeyFolder
+    records: MemoryRecords
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
     def token(self, subject: str = "ada", *, product: str = "darkroom", role: str = "user") -> str:
@@ -145,10 +153,16 @@ def make_side(root: Path, *, limits: LimitSettings | None = None, **changed: Any
     )
     ports = replace(ports, **changed)
     verifier = TokenVerifier(keys, IDENTIFIER_KEY, DEPLOYMENT, lambda: clock.now_ms() / 1000)
-    gate = BearerGate(verifier, Limiter(limits or LimitSettings(), lambda: clock.now_ms() / 1000))
-    app = build_application(routes.ROUTES, gate, {Intake: Intake(ports)}, registry=registry)
+    table, log = SessionTable(), MemoryLog(clock, {SESSIONS: 1})
+    records = MemoryRecords(log)
+    sessions = LogSessions(table, log, records, clock)
+    authenticator = Authenticator(verifier, table, clock)
+    gate = BearerGate(authenticator, Limiter(limits or LimitSettings(), lambda: clock.now_ms() / 1000))
+    rows = (*routes.ROUTES, *session_routes.ROUTES)
+    made_ports = {Intake: Intake(ports), SessionPorts: SessionPorts(sessions, clock)}
+    app = build_application(rows, gate, made_ports, registry=registry)
     http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://darkroom.test", timeout=10)
-    side = Side(http, decider, read_side, objects, key_store, ring, positions, clock, keys, registry)
+    side = Side(http, decider, read_side, objects, key_store, ring, positions, clock, keys, records, registry)
     http.headers["Authorization"] = f"Bearer {side.token()}"
     return side
 

@@ -24,7 +24,9 @@ from infra.http.application import build_application
 from infra.http.auth import BearerGate
 from infra.http.last_positions import LastPositions
 from infra.http.limits import Limiter, LimitSettings
-from infra.http.tokens import KeyFolder, TokenVerifier, sign_token
+from infra.http.sessions import Authenticator, SessionTable
+from infra.http.signing_keys import KeyFolder
+from infra.http.tokens import TokenVerifier, sign_token
 from infra.ids import SeededIds
 from infra.kafka.ports import Record
 from infra.postgres.pool import create_pool
@@ -131,7 +133,7 @@ class Reading:
 
     def bearer(self, subject: str = "ada", product: str = "darkroom") -> dict[str, str]:
         now_s = NOW_MS // 1000
-        token = sign_token(self.keys, DEPLOYMENT, product, subject, now_s=now_s, ttl_s=10**9)
+        token = sign_token(self.keys, DEPLOYMENT, product, subject, now_s=now_s, ttl_s=10**6)
         return {"authorization": f"Bearer {token}"}
 
     async def get(
@@ -167,7 +169,7 @@ async def open_reading(dsn: str, root: Path, wait_s: float = 0.3) -> AsyncIterat
         base_url=BASE_URL,
     )
     verifier = TokenVerifier(keys, IDENTIFIER_KEY, DEPLOYMENT, now_s=lambda: NOW_MS / 1000)
-    gate = BearerGate(verifier, Limiter(LimitSettings()))
+    gate = BearerGate(Authenticator(verifier, SessionTable(), clock), Limiter(LimitSettings()))
     app = build_application(routes.ROUTES, gate, {ApiPorts: ports}, registry=CollectorRegistry())
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as http:

@@ -11,7 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from infra.http.tokens import KeyFolder, TokenInvalid, TokenVerifier, sign_token
+from infra.http.signing_keys import KeyFolder
+from infra.http.tokens import TokenInvalid, TokenVerifier, is_session_id, sign_token
 from schemas.identifiers import account_id
 from tests.http.fakes import make_keys
 
@@ -36,8 +37,16 @@ def verifier(folder: KeyFolder, clock: _Clock | None = None, deployment: str = "
 
 
 def signed(folder: KeyFolder, **changed: Any) -> str:
-    kid, key = folder.newest()
-    claims = {"iss": "darkroom", "aud": "local", "sub": "ada", "product": "darkroom", "iat": NOW_S, "exp": NOW_S + 60}
+    kid, key = folder.signing(NOW_S)
+    claims = {
+        "iss": "darkroom",
+        "aud": "local",
+        "sub": "ada",
+        "product": "darkroom",
+        "jti": "s1",
+        "iat": NOW_S,
+        "exp": NOW_S + 60,
+    }
     claims = {name: value for name, value in {**claims, **changed}.items() if value is not None}
     return jwt.encode(claims, key, algorithm="EdDSA", headers={"kid": kid})
 
@@ -50,7 +59,9 @@ def test_a_signed_token_names_its_caller(folder: KeyFolder) -> None:
     assert caller.account == account_id(IDENTIFIERS, "spike-land", "did:x:1")
     assert (caller.product, caller.subject, caller.plan, caller.workspace) == ("spike-land", "did:x:1", "gold", "w")
     assert caller.is_admin
-    assert caller.token_id
+    assert caller.session is not None
+    assert (caller.session.issued_s, caller.session.ends_s, caller.session.idle_s) == (NOW_S, NOW_S + 60, None)
+    assert is_session_id(caller.session.id)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +80,15 @@ def test_a_signed_token_names_its_caller(folder: KeyFolder) -> None:
         {"exp": "soon"},
         {"iat": NOW_S + 60},
         {"nbf": NOW_S + 60},
+        {"iat": None},
+        {"exp": NOW_S + 401 * 86_400},
+        {"jti": None},
+        {"jti": ""},
+        {"jti": "a/b"},
+        {"jti": 7},
+        {"idle_s": 0},
+        {"idle_s": True},
+        {"idle_s": "long"},
         {"role": 1},
         {"plan": ""},
     ],
@@ -79,7 +99,7 @@ def test_wrong_claims_do_not_count(folder: KeyFolder, changed: dict[str, Any]) -
 
 
 def test_other_algorithms_and_keys_do_not_count(folder: KeyFolder) -> None:
-    kid, key = folder.newest()
+    kid, key = folder.signing(NOW_S)
     claims = {"iss": "darkroom", "aud": "local", "sub": "a", "product": "darkroom", "exp": NOW_S + 60}
     public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     stranger = Ed25519PrivateKey.generate()

@@ -17,7 +17,8 @@ from click.testing import CliRunner
 from infra.cli.main import COMMANDS, cli
 from infra.cli.status import status
 from infra.cli.token import token
-from infra.http.tokens import KeyFolder, TokenVerifier
+from infra.http.signing_keys import KeyFolder
+from infra.http.tokens import TokenVerifier
 from infra.local.layout import Layout, claim
 from infra.local.stack import Options, open_stack
 
