@@ -22,15 +22,15 @@ async def get_account(request: Request) -> Response:
     partition = partition_of(caller.account, ports.partitions)
     await ports.consistency.ready(request, caller.account)
 
-    row = await ports.queries.account(caller.account, partition)
-    if row is None or row["position"] is None:
+    found = await ports.queries.account_under_plan(caller.account, partition)
+    if found is None or found[0]["position"] is None:
         await ports.consistency.settle(caller.account)
-        row = await ports.queries.account(caller.account, partition)
-    if row is None:
+        found = await ports.queries.account_under_plan(caller.account, partition)
+    if found is None:
         detail = "No plan is in force yet; try again in a moment."
         raise Problem(503, "plan-missing", detail, headers={"Retry-After": "1"})
+    row, plan = found
     is_open = row["position"] is not None
-    plan = await ports.queries.plan(partition, row["plan_version"])
     product = row["product"] if is_open else caller.product
     plan_name = row["plan"] if is_open else caller.plan
     terms = plan.terms(product, plan_name)

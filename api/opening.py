@@ -19,7 +19,7 @@ from infra.http.last_positions import LastPositions
 from infra.http.tokens import read_secret
 from infra.kafka.ports import LogReader
 from infra.postgres.migrate import migrate_when_up
-from infra.postgres.pool import CONNECTIONS_MAX
+from infra.postgres.pool import READERS_OF_THE_API
 from infra.postgres.readers import Readers
 from infra.s3.store import ObjectStore
 from infra.sealing.keys import KeyRing
@@ -27,7 +27,6 @@ from infra.settings import Settings
 from schemas.catalogue import Catalogue
 
 SECRET = "address.key"
-_LEFT_FOR_OTHERS = 4
 
 
 @asynccontextmanager
@@ -48,7 +47,7 @@ async def open_api(
     does not answer or the deployment's secret is missing.
     """
     await asyncio.to_thread(migrate_when_up, settings.postgres_dsn)
-    reached, readers = Reached(), Readers(pool, CONNECTIONS_MAX - _LEFT_FOR_OTHERS)
+    reached, readers = Reached(), Readers(pool, READERS_OF_THE_API)
     consistency = Consistency(reached, KafkaLogEnd(reader), last_positions, settings.partitions)
     ports = ApiPorts(
         queries=Queries(readers),

@@ -10,7 +10,7 @@ import msgspec
 
 from infra.http.problems import Problem
 from infra.postgres.pool import UNAVAILABLE
-from infra.postgres.readers import Readers
+from infra.postgres.readers import Readers, Reads
 from schemas.commands import StoredObject
 from schemas.plans import Plan
 
@@ -101,15 +101,22 @@ class Queries:
         """
         return await self._again(lambda: self._readers.row(_ACCOUNT, account, partition))
 
-    async def plan(self, partition: int, version: int) -> Plan:
-        """The plan in force in the partition, kept until its version changes."""
+    async def account_under_plan(self, account: str, partition: int) -> tuple[asyncpg.Record, Plan] | None:
+        """`account`, and the plan in force with it, kept until its version changes; both as of one moment."""
+        row = await self.account(account, partition)
         known = self._plans.get(partition)
-        if known is None or known[0] != version:
-            row = await self._again(lambda: self._readers.row(_PLAN, partition))
-            assert row is not None, "a plan that was named is there"
-            plan = msgspec.json.decode(row[0], type=Plan)
-            known = self._plans[partition] = (plan.version, plan)
-        return known[1]
+        if row is None or (known is not None and known[0] == row["plan_version"]):
+            return None if row is None or known is None else (row, known[1])
+
+        async def both(reads: Reads) -> tuple[asyncpg.Record | None, asyncpg.Record | None]:
+            return await reads.row(_ACCOUNT, account, partition), await reads.row(_PLAN, partition)
+
+        row, text = await self._again(lambda: self._readers.snapshot(both))
+        if row is None or text is None:
+            return None
+        plan = msgspec.json.decode(text[0], type=Plan)
+        self._plans[partition] = (row["plan_version"], plan)
+        return row, plan
 
     async def ledger(
         self, account: str, newest_first: bool, pin: int, after: int, filters: Sequence[Any], limit: int

@@ -120,7 +120,7 @@ class Listener:
         try:
             await connection.add_listener(CHANNEL, self._heard)
             while True:
-                self._reached.replace(await reached_positions(connection))
+                self._reached.replace(await reached_positions(connection.fetch))
                 self.connected = True
                 await asyncio.sleep(_CHECK_EVERY_S)
         finally:

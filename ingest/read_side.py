@@ -8,6 +8,7 @@ from infra.logs import get_logger
 from infra.postgres.outcomes import JobOutcome, job_outcome
 from infra.postgres.pool import UNAVAILABLE
 from infra.postgres.positions import reached_positions
+from infra.postgres.readers import Reads
 from ingest.ports import Size
 from schemas.positions import Position
 
@@ -18,19 +19,19 @@ _log = get_logger(__name__)
 class PostgresReadSide:
     """Implements `ingest.ports.ReadSide`."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
-        self._pool = pool
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
 
     async def job(self, account: str, job: str) -> JobOutcome | None:
         try:
-            return await job_outcome(self._pool, account, job)
+            return await job_outcome(self._reads, account, job)
         except (*UNAVAILABLE, asyncpg.PostgresError) as error:
             _log.warning("read-side-did-not-answer", reason=str(error))
             return None
 
     async def asset_size(self, account: str, asset: str) -> Size | None:
         try:
-            row = await self._pool.fetchrow(_ASSET_SIZE, account, asset)
+            row = await self._reads.row(_ASSET_SIZE, account, asset)
         except (*UNAVAILABLE, asyncpg.PostgresError) as error:
             _log.warning("read-side-did-not-answer", reason=str(error))
             return None
@@ -38,8 +39,7 @@ class PostgresReadSide:
 
     async def has_reached(self, position: Position) -> bool:
         try:
-            async with self._pool.acquire() as connection:
-                reached = (await reached_positions(connection)).get(position.partition)
+            reached = (await reached_positions(self._reads.rows)).get(position.partition)
         except (*UNAVAILABLE, asyncpg.PostgresError) as error:
             _log.warning("read-side-did-not-answer", reason=str(error))
             return False

@@ -49,7 +49,8 @@ from infra.kafka.records import KafkaRecords
 from infra.logs import get_logger
 from infra.plans import load_catalogue
 from infra.postgres.data_keys import data_keys
-from infra.postgres.pool import create_pool
+from infra.postgres.pool import READERS_OF_BOTH_PARTS, create_pool
+from infra.postgres.readers import Readers
 from infra.s3.bucket import open_store
 from infra.s3.store import ObjectStore
 from infra.sealing.keys import KeyRing, StoredKeyRing
@@ -153,6 +154,8 @@ async def _start(
         _client(settings, stack, "gateway"),
     )
     stack.push_async_callback(pool.close)
+    reads = Readers(pool, READERS_OF_BOTH_PARTS)
+    stack.push_async_callback(reads.close)
     checks["postgres"] = partial(_postgres_answers, pool)
     checks["kafka"] = partial(_kafka_answers, client)
     shared = _Shared(
@@ -160,9 +163,10 @@ async def _start(
         identifier_key=identifier_key,
         client=client,
         pool=pool,
+        reads=reads,
         store=store,
         last_positions=LastPositions(),
-        keys=await _start_keys(settings, pool, stack),
+        keys=await _start_keys(settings, reads, stack),
         catalogue=load_catalogue(settings),
     )
     if parts != "api":
@@ -179,6 +183,7 @@ class _Shared:
     identifier_key: bytes
     client: AIOKafkaClient
     pool: asyncpg.Pool
+    reads: Readers
     store: ObjectStore
     last_positions: LastPositions
     keys: KeyRing
@@ -198,9 +203,9 @@ async def _start_sessions(
     return SessionPorts(sessions, clock)
 
 
-async def _start_keys(settings: Settings, pool: asyncpg.Pool, stack: AsyncExitStack) -> KeyRing:
+async def _start_keys(settings: Settings, reads: Readers, stack: AsyncExitStack) -> KeyRing:
     reader = KafkaLogReader(await _client(settings, stack, "gateway-keys"))
-    keys = TopicKeyStore(settings, reader, partial(data_keys, pool))
+    keys = TopicKeyStore(settings, reader, partial(data_keys, reads))
     stack.push_async_callback(keys.stop)
     await keys.start(START_LIMIT_S)
     return StoredKeyRing(keys, read_secret(settings.secrets_dir, "wrapping.key"), SystemIds())
@@ -239,7 +244,7 @@ async def _start_ingest(shared: _Shared, stack: AsyncExitStack, checks: dict[str
         IngestPorts(
             appender=appender,
             waiters=waiters,
-            read_side=PostgresReadSide(shared.pool),
+            read_side=PostgresReadSide(shared.reads),
             keys=shared.keys,
             objects=shared.store,
             catalogue=shared.catalogue,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncpg
 import msgspec
 
+from infra.postgres.readers import Reads
 from schemas.commands import StoredObject
 
 TERMINAL = frozenset({"succeeded", "failed", "canceled", "expired"})
@@ -41,9 +41,9 @@ class JobOutcome(msgspec.Struct, frozen=True, kw_only=True):
         return self.status in TERMINAL
 
 
-async def job_outcome(pool: asyncpg.Pool, account: str, job: str) -> JobOutcome | None:
+async def job_outcome(reads: Reads, account: str, job: str) -> JobOutcome | None:
     """The job, or None when the read model has none of this id in this account. Raises asyncpg's errors."""
-    row = await pool.fetchrow(_OUTCOME, account, job)
+    row = await reads.row(_OUTCOME, account, job)
     if row is None:
         return None
     status, cost, charged, balance, asset, result, reason, detail, position, accepted_at = row
@@ -61,7 +61,7 @@ async def job_outcome(pool: asyncpg.Pool, account: str, job: str) -> JobOutcome 
     )
 
 
-async def asset_size(pool: asyncpg.Pool, account: str, asset: str) -> tuple[int, int] | None:
+async def asset_size(reads: Reads, account: str, asset: str) -> tuple[int, int] | None:
     """(width, height) in pixels, or None when the read model has no such asset. Raises asyncpg's errors."""
-    row = await pool.fetchrow(_SIZE, account, asset)
+    row = await reads.row(_SIZE, account, asset)
     return None if row is None else (row[0], row[1])

@@ -9,6 +9,8 @@ import asyncpg
 from infra.errors import OperatorError
 
 CONNECTIONS_MAX = 16
+READERS_OF_BOTH_PARTS = 3
+READERS_OF_THE_API = 12
 STATEMENT_TIMEOUT_S = 5.0
 
 UNAVAILABLE = (

@@ -7,7 +7,7 @@ hears it finds them. A notice can be lost with its connection; the table `tracki
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import asyncpg
 
@@ -36,9 +36,12 @@ def parse_notice(text: str) -> list[Position]:
     return [position for word in text.split() if (position := parse_position(word)) is not None]
 
 
-async def reached_positions(connection: asyncpg.Connection) -> Mapping[int, Position]:
-    """How far all live read models are in each partition; those in which one of them has not begun are left out."""
-    rows = await connection.fetch(_TRACKED, list(READ_MODELS))
+async def reached_positions(fetch: Callable[..., Awaitable[list[asyncpg.Record]]]) -> Mapping[int, Position]:
+    """How far all live read models are in each partition; those in which one of them has not begun are left out.
+
+    `fetch` is a connection's, or `Reads.rows`.
+    """
+    rows = await fetch(_TRACKED, list(READ_MODELS))
     by_partition: dict[int, list[tuple[int, Position | None]]] = {}
     for partition, offset, *source in rows:
         position = Position(partition, *source) if source[0] >= 0 else None

@@ -1,21 +1,42 @@
-"""Connections kept in hand for reads by key: no check-out, no clean-up, each statement prepared once a connection.
+"""Connections kept in hand for reads: no check-out, no clean-up, each statement prepared once a connection.
 
-A pool's acquire and release cost as much as a small query. Reads outside of transactions leave nothing to clean up, so
-connections stay checked out here and are handed from read to read; one that has failed goes back to the pool, which
-knows whether to keep it.
+A pool's acquire and release cost as much as a small query. Reads leave nothing to clean up, so connections stay checked
+out here and are handed from read to read; one that has failed goes back to the pool, which knows whether to keep it.
+
+A read that no longer finds its tables has met a switch of generations (`infra.postgres.generations`): it learns the new
+path and is done again, once. No answer ever comes from two generations: a statement cannot see two, and what takes
+several statements takes them from one snapshot, which is begun again as a whole.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
 
 import asyncpg
 
+from infra.postgres.generations import PIN
+
+_SWITCHED = (asyncpg.UndefinedTableError, asyncpg.InvalidCachedStatementError)
+T = TypeVar("T")
+
+
+class Reads(Protocol):
+    """Statements whose tables stand without a schema: the live generations."""
+
+    async def row(self, query: str, *arguments: Any) -> asyncpg.Record | None:
+        """The first row, or None."""
+        ...
+
+    async def rows(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
+        """All rows."""
+        ...
+
 
 class _Reader:
-    """A connection with its prepared statements."""
+    """A connection with its prepared statements. Implements `Reads`."""
 
     __slots__ = ("connection", "statements")
 
@@ -23,13 +44,31 @@ class _Reader:
         self.connection = connection
         self.statements: dict[str, Any] = {}
 
-    async def prepared(self, query: str) -> Any:
+    async def row(self, query: str, *arguments: Any) -> asyncpg.Record | None:
+        statement = self.statements.get(query) or await self._prepared(query)
+        row: asyncpg.Record | None = await statement.fetchrow(*arguments)
+        return row
+
+    async def rows(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
+        statement = self.statements.get(query) or await self._prepared(query)
+        rows: list[asyncpg.Record] = await statement.fetch(*arguments)
+        return rows
+
+    async def pin(self) -> None:
+        """Read what is live from now on."""
+        self.statements.clear()
+        await self.connection.fetchrow(PIN)
+
+    async def _prepared(self, query: str) -> Any:
         statement = self.statements[query] = await self.connection.prepare(query)
         return statement
 
 
 class Readers:
-    """At most `connections_max` connections of a pool; further reads wait in order. Raises what asyncpg raises."""
+    """At most `connections_max` connections of a pool; further reads wait in order. Raises what asyncpg raises.
+
+    Implements `Reads`.
+    """
 
     def __init__(self, pool: asyncpg.Pool, connections_max: int) -> None:
         self._pool = pool
@@ -39,30 +78,39 @@ class Readers:
         self._closed = False
 
     async def row(self, query: str, *arguments: Any) -> asyncpg.Record | None:
-        """The first row, or None."""
-        reader = self._idle.pop() if self._idle else await self._next()
-        try:
-            statement = reader.statements.get(query) or await reader.prepared(query)
-            row = await statement.fetchrow(*arguments)
-        except BaseException:
-            await self._give_up(reader)
-            raise
-        if not self._handed_on(reader):
-            await self._give_up(reader)
-        return row
+        """See `Reads`."""
+        return await self._read(lambda reader: reader.row(query, *arguments))
 
     async def rows(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
-        """All rows."""
+        """See `Reads`."""
+        return await self._read(lambda reader: reader.rows(query, *arguments))
+
+    async def snapshot(self, read: Callable[[Reads], Awaitable[T]]) -> T:
+        """What `read` makes of several statements, all of one moment and one generation of each read model.
+
+        `read` is called again where a switch has come between; it must have no other effects.
+        """
+
+        async def in_transaction(reader: _Reader) -> T:
+            async with reader.connection.transaction(isolation="repeatable_read", readonly=True):
+                return await read(reader)
+
+        return await self._read(in_transaction)
+
+    async def _read(self, read: Callable[[_Reader], Awaitable[T]]) -> T:
         reader = self._idle.pop() if self._idle else await self._next()
         try:
-            statement = reader.statements.get(query) or await reader.prepared(query)
-            rows: list[asyncpg.Record] = await statement.fetch(*arguments)
+            try:
+                result = await read(reader)
+            except _SWITCHED:
+                await reader.pin()
+                result = await read(reader)
         except BaseException:
             await self._give_up(reader)
             raise
         if not self._handed_on(reader):
             await self._give_up(reader)
-        return rows
+        return result
 
     async def close(self) -> None:
         """Give all connections back; those in use follow when their read ends."""

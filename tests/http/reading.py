@@ -66,7 +66,8 @@ class Log:
     def __init__(self, dsn: str, reached: Reached) -> None:
         self._store, self.reached = PostgresReadModels(dsn), reached
         shares = range(PARTITIONS)
-        self._intake = Intake(1, shares, self._store.positions(Intake.names(1, shares)))
+        generations = self._store.generations()
+        self._intake = Intake(generations, shares, self._store.positions(Intake.names(generations, shares)))
         self._records: dict[int, list[Record]] = {p: [] for p in shares}
         self._applied = dict.fromkeys(shares, 0)
         self._commands = dict.fromkeys(shares, 0)

@@ -217,13 +217,13 @@ async def test_readers_hear_of_positions_when_the_rows_are_there(dsn: str) -> No
     store = PostgresReadModels(dsn)
     names = [f"{model}.1.4" for model in ("jobs", "balances", "assets", "partitions")]
     await asyncio.to_thread(store.positions, names)
-    assert await reached_positions(listener) == {}
+    assert await reached_positions(listener.fetch) == {}
     moves = [moved(name, -1, 6) for name in names]
     await asyncio.to_thread(store.apply, moves, [rows_of([line(1)])], [Position(4, 60, 1, 2)])
     assert parse_notice(await asyncio.wait_for(heard.get(), 5)) == [Position(4, 60, 1, 2)]
-    assert await reached_positions(listener) == {4: Position(4, 60, 1, 2)}
+    assert await reached_positions(listener.fetch) == {4: Position(4, 60, 1, 2)}
     await asyncio.to_thread(store.apply, [moved("jobs.1.4", 6, 9)], [])
-    assert await reached_positions(listener) == {4: Position(4, 60, 1, 2)}
+    assert await reached_positions(listener.fetch) == {4: Position(4, 60, 1, 2)}
     await listener.close()
     store.close()
 

@@ -88,8 +88,10 @@ async def test_a_server_that_never_comes_is_one_sentence() -> None:
 
 async def test_what_both_sides_read_is_none_where_there_is_nothing(postgres: Settings) -> None:
     opened = await create_pool(make_database(postgres), connections_max=2)
-    assert await job_outcome(opened, "acct_a", "job_1") is None
-    assert await asset_size(opened, "acct_a", "asset_1") is None
+    readers = Readers(opened, 1)
+    assert await job_outcome(readers, "acct_a", "job_1") is None
+    assert await asset_size(readers, "acct_a", "asset_1") is None
+    await readers.close()
     await opened.close()
 
 
