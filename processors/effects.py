@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from infra.kafka.ports import Outgoing
+from processors.assets.state import Purge, purge_key
 from processors.draft import Draft
 from processors.jobs.decide import stored_object
 from processors.jobs.state import Job, job_key
@@ -106,12 +107,14 @@ def _work_record(draft: Draft, event: Event, released: AttemptReleased, partitio
 
 
 def _purge_record(draft: Draft, event: Event, released: PurgeReleased, partition: int) -> Outgoing:
+    purge = draft.get(purge_key(event.account, released.purge))
+    assert isinstance(purge, Purge)
     item = PurgeItem(
         purge=released.purge,
         account=event.account,
         product=draft.header(event.account).product,
         keys=released.keys,
-        at_ms=event.time_ms,
+        at_ms=purge.at_ms,
         prefix=released.prefix,
     )
     topic = topics.dispatch_topic(topics.HOUSEKEEPING)

@@ -92,7 +92,9 @@ def assets_moved(state: Overlay, event: ev.Event, data: ev.AssetsMoved) -> None:
 
 
 def purge_released(state: Overlay, event: ev.Event, data: ev.PurgeReleased) -> None:
-    purge = Purge(data.keys, data.attempt, data.retry_at_ms, data.prefix)
+    before = state.get(purge_key(event.account, data.purge))
+    at_ms = before.at_ms if isinstance(before, Purge) else event.time_ms
+    purge = Purge(data.keys, data.attempt, data.retry_at_ms, data.prefix, at_ms)
     state.changes[purge_key(event.account, data.purge)] = purge
 
 

@@ -55,12 +55,13 @@ class Reuse(msgspec.Struct, frozen=True, gc=False):
 
 
 class Purge(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """Bytes that are being deleted; told to the housekeepers again at `retry_at_ms`."""
+    """Bytes that are being deleted, under `prefix` those from before `at_ms`; told again at `retry_at_ms`."""
 
     keys: tuple[str, ...]
     attempt: int
     retry_at_ms: int
     prefix: str | None = None
+    at_ms: int = 0
 
 
 def result_asset(job: str) -> str:
