@@ -93,7 +93,9 @@ async def test_a_request_of_several_statements_is_begun_again_when_a_switch_come
         first = await counted(reads)
         if calls == 1:
             await asyncio.to_thread(switch, dsn, ["balances"])
-        return first, await counted(reads)
+        row = await reads.row("SELECT (SELECT count(*) FROM accounts) + (SELECT count(*) FROM ledger)")
+        assert row is not None
+        return first, row[0]
 
     assert (await readers.snapshot(twice), calls) == ((5, 5), 2)
 
@@ -149,7 +151,7 @@ def test_what_was_being_built_is_dropped_whole(dsn: str) -> None:
         generations.drop(session, "building")
         generations.drop(session, "building")
         left = session.execute(
-            "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'keys%' UNION ALL SELECT count(*) FROM tracking"
+            "SELECT count(*) FROM pg_namespace WHERE starts_with(nspname, 'keys_') UNION ALL SELECT count(*) FROM tracking"
             " WHERE application_name = %s",
             (name,),
         ).fetchall()
