@@ -1,5 +1,7 @@
 """What an erasure deletes is what was there when it was decided, however often the purge has to be told."""
 
+from msgspec.structs import replace
+
 from processors.assets.purges import PURGE_RETRY_MS
 from schemas import commands as cmd
 from schemas.work import PurgeItem
@@ -13,7 +15,7 @@ def test_a_purge_that_is_told_again_spares_what_came_after_the_erasure() -> None
     assert item == PurgeItem(
         purge=item.purge, account=ANNA, product=PRODUCT, keys=(), at_ms=T0 + 5 * SECOND, prefix=ANNA + "/"
     )
-    world.given(cmd.RegisterAsset("asset_q", PICTURE), at=30 * SECOND)
+    world.given(cmd.RegisterAsset("asset_q", replace(PICTURE, key="acct_anna/asset_q")), at=30 * SECOND)
     for attempt in (1, 2):
         (again,) = world.tick(5 * SECOND + attempt * 2 * PURGE_RETRY_MS).purges
         assert again == item
