@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import aioboto3
@@ -25,6 +25,7 @@ from infra.s3.store import (
     ObjectHead,
     ObjectNotFound,
     ObjectTooLarge,
+    SignedPut,
     StoredBytes,
     checked,
 )
@@ -52,24 +53,33 @@ async def open_store(settings: S3Settings) -> AsyncGenerator[S3ObjectStore]:
         response_checksum_validation="when_required",
         s3={"addressing_style": "path"},
     )
-    client = aioboto3.Session().client(
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(_client(settings, settings.endpoint_url, config))
+        client.meta.events.register("before-call.s3.DeleteObjects", bulk.checked_by_md5)
+        signing = client
+        if (
+            settings.public_endpoint_url is not None
+        ):  # the host is part of what is signed; nothing is sent with this one
+            signing = await stack.enter_async_context(_client(settings, settings.public_endpoint_url, config))
+        yield S3ObjectStore(client, settings.bucket, signing)
+
+
+def _client(settings: S3Settings, endpoint_url: str | None, config: AioConfig) -> Any:
+    return aioboto3.Session().client(
         "s3",
-        endpoint_url=settings.endpoint_url,
+        endpoint_url=endpoint_url,
         region_name=settings.region,
         aws_access_key_id=settings.access_key or None,
         aws_secret_access_key=settings.secret_key.get_secret_value() or None,
         config=config,
     )
-    async with client as opened:
-        opened.meta.events.register("before-call.s3.DeleteObjects", bulk.checked_by_md5)
-        yield S3ObjectStore(opened, settings.bucket)
 
 
 class S3ObjectStore:
-    """`ObjectStore` in one bucket."""
+    """`ObjectStore` in one bucket. `signing` is the client whose endpoint stands in signed URLs."""
 
-    def __init__(self, client: Any, bucket: str) -> None:
-        self._client, self._bucket = client, bucket
+    def __init__(self, client: Any, bucket: str, signing: Any) -> None:
+        self._client, self._bucket, self._signing = client, bucket, signing
 
     async def ensure_bucket(self) -> None:
         """Create the bucket if it is not there. Idempotent."""
@@ -144,6 +154,12 @@ class S3ObjectStore:
                 await self._client.delete_object(Bucket=self._bucket, Key=key)
         except ObjectNotFound:
             pass  # some servers say so, and gone is what was asked for
+
+    async def signed_put(self, key: str, expires_s: int, size: int | None = None) -> SignedPut:
+        sized = {} if size is None else {"ContentLength": size}
+        place = {"Bucket": self._bucket, "Key": key, **sized}
+        url = await self._signing.generate_presigned_url("put_object", Params=place, ExpiresIn=expires_s)
+        return SignedPut(url, {} if size is None else {"Content-Length": str(size)})
 
     async def delete_many(self, keys: Sequence[str]) -> None:
         await bulk.delete_objects(self._client, self._bucket, keys)

@@ -6,7 +6,15 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 
 from infra.clock import Clock, SystemClock
-from infra.s3.store import ListedObject, ObjectHead, ObjectNotFound, ObjectTooLarge, StoredBytes, checked
+from infra.s3.store import (
+    ListedObject,
+    ObjectHead,
+    ObjectNotFound,
+    ObjectTooLarge,
+    SignedPut,
+    StoredBytes,
+    checked,
+)
 
 _CHUNK_BYTES = 64 << 10
 _PAGE_OBJECTS_MAX = 1_000
@@ -56,6 +64,10 @@ class MemoryObjectStore:
 
     async def delete(self, key: str) -> None:
         self._objects.pop(key, None)
+
+    async def signed_put(self, key: str, expires_s: int, size: int | None = None) -> SignedPut:
+        headers = {} if size is None else {"Content-Length": str(size)}
+        return SignedPut(f"memory://{key}?expires={expires_s}", headers)
 
     async def delete_many(self, keys: Sequence[str]) -> None:
         for key in keys:

@@ -7,7 +7,7 @@ object never changed (design section 2, point 19): whoever knows the sha256 that
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -53,6 +53,13 @@ class ListedObject(msgspec.Struct, frozen=True):
     modified_ms: int
 
 
+class SignedPut(msgspec.Struct, frozen=True):
+    """A URL that takes one object by PUT for a while; `headers` have to be sent with it exactly so."""
+
+    url: str
+    headers: Mapping[str, str]
+
+
 class ObjectStore(Protocol):
     """Every method may raise StoreUnavailable."""
 
@@ -87,6 +94,13 @@ class ObjectStore(Protocol):
 
     async def delete(self, key: str) -> None:
         """Remove the object; a key without one is fine."""
+        ...
+
+    async def signed_put(self, key: str, expires_s: int, size: int | None = None) -> SignedPut:
+        """Let whoever has the answer put this object for `expires_s` seconds; with `size`, of that many bytes alone.
+
+        They may do it more than once: what was read under such a key may be other bytes the next time.
+        """
         ...
 
     async def delete_many(self, keys: Sequence[str]) -> None:

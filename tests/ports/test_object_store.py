@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 
 from infra.clock import SystemClock
@@ -99,6 +100,41 @@ async def test_an_upload_that_was_cut_off_is_forgotten_once_it_is_old(s3: object
     assert await store.abort_uploads(now_ms + 60_000) == (1 if isinstance(store, S3ObjectStore) else 0)
     assert await store.abort_uploads(now_ms + 60_000) == 0
     assert [page async for page in store.pages(key)] == []
+
+
+async def test_whoever_has_a_signed_url_puts_that_object_and_no_other(
+    s3: object, key: str, request: pytest.FixtureRequest
+) -> None:
+    async with open_store(request.getfixturevalue("s3").s3) as store, httpx.AsyncClient() as http:
+        signed = await store.signed_put(key, 60, 5)
+        assert (await http.put(signed.url, content=b"1234")).status_code == 403
+        assert (await http.put(signed.url, content=b"123456")).status_code == 403
+        assert (await http.put(signed.url.replace(key, f"{key}x"), content=b"hello")).status_code == 403
+        assert not await store.exists(key)
+        assert signed.headers == {"Content-Length": "5"}
+        assert (await http.put(signed.url, content=b"hello", headers=dict(signed.headers))).status_code == 200
+        assert await store.get(key) == b"hello"
+        assert (await http.get(signed.url)).status_code == 403
+        of_any_size = await store.signed_put(f"{key}y", 60)
+        assert of_any_size.headers == {}
+        assert (await http.put(of_any_size.url, content=b"1" * 1_000)).status_code == 200
+        late = await store.signed_put(f"{key}z", 1)
+        await asyncio.sleep(2.1)
+        assert (await http.put(late.url, content=b"1")).status_code == 403
+        assert not await store.exists(f"{key}z")
+
+
+async def test_signed_urls_name_the_endpoint_that_clients_reach(s3: object, request: pytest.FixtureRequest) -> None:
+    settings = request.getfixturevalue("s3").s3.model_copy(update={"public_endpoint_url": "https://pictures.example"})
+    async with open_store(settings) as store:
+        signed = await store.signed_put("acct_1/incoming/asset_1", 60)
+        assert signed.url.startswith(f"https://pictures.example/{settings.bucket}/acct_1/incoming/asset_1?")
+        await store.put("acct_1/a", b"1", "image/png")  # the store itself is where it was
+
+
+async def test_signed_urls_in_memory_have_the_same_form() -> None:
+    signed = await MemoryObjectStore().signed_put("a/b", 60, 5)
+    assert (signed.url, signed.headers) == ("memory://a/b?expires=60", {"Content-Length": "5"})
 
 
 @pytest.mark.parametrize("size", [0, 1, 70_000, PART_BYTES, 2 * PART_BYTES + 17])
