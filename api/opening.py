@@ -26,7 +26,7 @@ from infra.sealing.keys import KeyRing
 from infra.settings import Settings
 from schemas.catalogue import Catalogue
 
-SECRET = "address.key"
+SECRET = "link.key"
 
 
 @asynccontextmanager

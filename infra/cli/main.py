@@ -11,6 +11,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("infra.cli.up", "Serve everything on this machine until Ctrl-C."),
     "status": ("infra.cli.status", "Show the components of a stack and their health."),
     "token": ("infra.cli.token", "Print a bearer token for one user of one product."),
+    "revoke": ("infra.cli.revoke", "End a session: its token counts no more."),
+    "rotate-key": ("infra.cli.rotate_key", "Make a new key to sign tokens with, or retire an old one."),
     "grant": ("infra.cli.grant", "Add credits to an account and print its new balance."),
     "audit": ("infra.cli.audit", "Check every law of the ledger on the real topics and read models."),
     "events": ("infra.cli.events", "Print the log as CloudEvents, one JSON object a line."),

@@ -14,6 +14,7 @@ from infra.local.layout import Layout, StackFile, read_stack_file
 
 PRODUCTS = ("ai-image", "pix-loom", "spike-land", "workspace-images", "studio", "darkroom")
 DAY_S = 86_400
+TTL_MAX_S = 400 * DAY_S  # as infra.http.tokens has it, which is too slow to load for --help
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -48,8 +49,9 @@ def make_token(
     plan: str | None = None,
     role: str | None = None,
     workspace: str | None = None,
+    idle_s: int | None = None,
 ) -> str:
-    """A bearer token of this deployment; the stack need not run."""
+    """A token of this deployment, with `idle_s` a session token; the stack need not run."""
     from infra.http.signing_keys import KeyFolder
     from infra.http.tokens import sign_token
 
@@ -63,6 +65,7 @@ def make_token(
         plan=plan or "default",
         role=role or "user",
         workspace=workspace,
+        idle_s=idle_s,
     )
 
 

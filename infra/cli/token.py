@@ -6,7 +6,7 @@ import uuid
 
 import click
 
-from infra.cli.options import DAY_S, PRODUCTS, data_option, known_stack, make_token
+from infra.cli.options import DAY_S, PRODUCTS, TTL_MAX_S, data_option, known_stack, make_token
 from infra.local.layout import Layout
 
 
@@ -17,7 +17,13 @@ from infra.local.layout import Layout
 @click.option("--workspace", default=None, type=click.UUID, help="A workspace that the user acts for.")
 @click.option("--plan", default=None, help="A plan of the product other than its default.")
 @click.option("--role", default=None, type=click.Choice(["admin"]), help="Rights beyond the user's own account.")
-@click.option("--ttl", default=DAY_S, show_default=True, type=click.IntRange(1), help="Seconds until it expires.")
+@click.option("--session", is_flag=True, help="A session token: it also ends when it lies idle.")
+@click.option("--idle", default=DAY_S, show_default=True, type=click.IntRange(1), help="Its idle limit in seconds.")
+@click.option(
+    "--ttl",
+    type=click.IntRange(1, TTL_MAX_S),
+    help="Seconds until it expires. [default: 86400, of a session token 2592000]",
+)
 def token(
     layout: Layout,
     product: str,
@@ -25,7 +31,9 @@ def token(
     workspace: uuid.UUID | None,
     plan: str | None,
     role: str | None,
-    ttl: int,
+    session: bool,
+    idle: int,
+    ttl: int | None,
 ) -> None:
     """Print a bearer token and nothing else; the stack need not run.
 
@@ -37,4 +45,8 @@ def token(
         raise click.BadParameter("must not be empty", param_hint="--subject")
     named = str(workspace) if workspace else None
     stack = known_stack(layout)
-    click.echo(make_token(layout, stack, product, subject, ttl_s=ttl, plan=plan, role=role, workspace=named))
+    ttl_s = ttl or (30 * DAY_S if session else DAY_S)
+    idle_s = idle if session else None
+    click.echo(
+        make_token(layout, stack, product, subject, ttl_s=ttl_s, plan=plan, role=role, workspace=named, idle_s=idle_s)
+    )

@@ -156,16 +156,14 @@ def plan_ports(known: StackFile | None, workers: tuple[str, ...]) -> dict[str, i
 
 def make_secrets(layout: Layout) -> None:
     """Make each secret that is missing. The identifier key is never replaced: account ids are made of it."""
-    for name, size in (("identifier.key", 32), ("wrapping.key", 32), ("address.key", 32)):
+    for name, size in (("identifier.key", 32), ("wrapping.key", 32), ("address.key", 32), ("link.key", 32)):
         _make_secret(layout.secrets / name, secrets.token_hex(size))
     for name, size in (("admin-password", 16), ("s3-access-key", 10), ("s3-secret-key", 20), ("postgres-password", 16)):
         _make_secret(layout.secrets / name, secrets.token_hex(size))
     folder = layout.secrets / "jwt"
     folder.mkdir(mode=0o700, exist_ok=True)
     if not any(folder.glob("*.pem")):
-        _make_secret(
-            folder / f"{int(time.time())}-{secrets.token_hex(4)}.pem", _new_signing_key()
-        )  # the last one signs
+        make_signing_key(folder, int(time.time()))
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
@@ -177,6 +175,13 @@ def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)
+
+
+def make_signing_key(folder: Path, begins_s: int) -> str:
+    """A new key that signs tokens from that second on (`infra.http.signing_keys`); its `kid`."""
+    kid = f"{begins_s}-{secrets.token_hex(4)}"
+    _make_secret(folder / f"{kid}.pem", _new_signing_key())
+    return kid
 
 
 def _make_secret(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -15,9 +16,11 @@ import pytest
 from click.testing import CliRunner
 
 from infra.cli.main import COMMANDS, cli
+from infra.cli.revoke import revoke
+from infra.cli.rotate_key import rotate_key
 from infra.cli.status import status
 from infra.cli.token import token
-from infra.http.signing_keys import KeyFolder
+from infra.http.signing_keys import KeyFolder, begins_s
 from infra.http.tokens import TokenVerifier
 from infra.local.layout import Layout, claim
 from infra.local.stack import Options, open_stack
@@ -136,3 +139,41 @@ def test_a_server_that_does_not_answer_is_one_sentence(command: list[str], tmp_p
     assert ran.returncode == 2
     assert ran.stderr.splitlines()[-1].startswith("darkroom: No Kafka broker answered at 127.0.0.1:9 within")
     assert "Traceback" not in ran.stderr
+
+
+def test_a_session_token_has_an_idle_limit_and_a_plain_one_has_none(layout: Layout) -> None:
+    asked = ["--data", str(layout.root), "--product", "studio", "--subject", "ada"]
+    for more, life in (
+        ([], (86_400, None)),
+        (["--session"], (30 * 86_400, 86_400)),
+        (["--session", "--idle", "600", "--ttl", "3600"], (3600, 600)),
+    ):
+        printed = CliRunner().invoke(token, [*asked, *more])
+        session = _verifier(layout).verify(printed.output.strip()).session
+        assert session is not None
+        assert (session.ends_s - session.issued_s, session.idle_s) == life
+
+
+def test_a_key_is_rotated_and_the_old_one_retired_when_it_signs_no_more(layout: Layout) -> None:
+    folder, where = layout.secrets / "jwt", ["--data", str(layout.root)]
+    (old,) = KeyFolder(folder).kids()
+    made = CliRunner().invoke(rotate_key, where)
+    assert made.exit_code == 0, made.output
+    new = made.output.strip()
+    assert KeyFolder(folder).kids() == [old, new]
+    assert 20 <= begins_s(new) - time.time() <= 30
+    assert (folder / f"{new}.pem").stat().st_mode & 0o777 == 0o600
+    assert KeyFolder(folder).signing(time.time())[0] == old
+    refused = CliRunner().invoke(rotate_key, [*where, "--retire", old])
+    assert (refused.exit_code, "signs now" in refused.output) == (2, True)
+    assert CliRunner().invoke(rotate_key, [*where, "--retire", "nothing"]).exit_code == 2
+    os.rename(folder / f"{new}.pem", folder / "2.pem")
+    os.rename(folder / f"{old}.pem", folder / "1.pem")
+    assert CliRunner().invoke(rotate_key, [*where, "--retire", "1"]).output == "1\n"
+    assert KeyFolder(folder).kids() == ["2"]
+
+
+@pytest.mark.parametrize("named", ["a b", "", "x.y.z", "a/b"])
+def test_what_is_no_session_cannot_be_revoked(layout: Layout, named: str) -> None:
+    done = CliRunner().invoke(revoke, ["--data", str(layout.root), "--session", named])
+    assert (done.exit_code, "--session" in done.output) == (2, True)
