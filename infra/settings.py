@@ -8,13 +8,24 @@ The same settings point at the local servers and at clusters elsewhere.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from infra.errors import OperatorError
+from schemas.topics import LANES
 
 _FOLDER = Path(__file__).resolve().parent
 
@@ -54,13 +65,37 @@ class KafkaSettings(_Section):
 
 
 class S3Settings(_Section):
-    """The object store. Any endpoint that speaks S3; ``endpoint_url`` None means the provider's own."""
+    """The object store. Any endpoint that speaks S3; ``endpoint_url`` None means the provider's own.
+
+    ``public_endpoint_url`` is where clients reach the same store, for the URLs signed for them; None: the same place.
+    """
 
     endpoint_url: str | None = None
+    public_endpoint_url: str | None = None
     region: str = "us-east-1"
     bucket: str = Field(default="darkroom", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     access_key: str = ""
     secret_key: SecretStr = SecretStr("")
+
+
+class LaneSettings(_Section):
+    """A lane's share of each dispatcher: slots that are its alone, its weight in the draw for the others, and the most.
+
+    ``most`` 0 means as many as there are.
+    """
+
+    reserved: int = Field(default=0, ge=0, le=1000)
+    weight: int = Field(default=1, ge=1, le=1000)
+    most: int = Field(default=0, ge=0, le=1000)
+
+
+_LANES: Mapping[str, LaneSettings] = {
+    "priority": LaneSettings(reserved=2, weight=8),
+    "standard": LaneSettings(reserved=3, weight=4),
+    "batch": LaneSettings(reserved=1, weight=1),
+    "video": LaneSettings(reserved=1, weight=1, most=2),
+    "housekeeping": LaneSettings(reserved=1, weight=1, most=2),
+}
 
 
 class GatewaySettings(_Section):
@@ -91,7 +126,10 @@ class Settings(BaseSettings):
     replication_factor: int = Field(default=1, ge=1, le=15)
     postgres_dsn: str = "postgresql://127.0.0.1:5432/darkroom"
     s3: S3Settings = S3Settings()
-    triton_urls: tuple[str, ...] = ("127.0.0.1:8001",)
+    triton_urls: tuple[str, ...] = Field(default=("127.0.0.1:8001",), min_length=1)
+    triton_quarantine_url: str | None = None
+    dispatcher_slots: int = Field(default=13, ge=1, le=1000)
+    dispatcher_lanes: Mapping[str, LaneSettings] = _LANES
     gateway: GatewaySettings = GatewaySettings()
     secrets_dir: Path = Path()
     catalogue_path: Path = _FOLDER / "catalogue.toml"
@@ -106,6 +144,17 @@ class Settings(BaseSettings):
         if "secrets_dir" in values:
             return values
         return {**values, "secrets_dir": Path(str(values.get("data_dir", "var"))) / "secrets"}
+
+    @field_validator("dispatcher_lanes")
+    @classmethod
+    def _slots_suffice(cls, lanes: Mapping[str, LaneSettings], known: ValidationInfo) -> Mapping[str, LaneSettings]:
+        unknown = sorted(set(lanes) - set(LANES))
+        if unknown:
+            raise ValueError(f"there is no lane {unknown[0]}, only {', '.join(LANES)}")
+        reserved, slots = sum(lane.reserved for lane in lanes.values()), known.data.get("dispatcher_slots", 0)
+        if reserved > slots:
+            raise ValueError(f"{reserved} slots are reserved, and dispatcher_slots has {slots}")
+        return lanes
 
     @classmethod
     def settings_customise_sources(

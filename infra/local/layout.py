@@ -24,7 +24,8 @@ from infra.local.ports import free_ports, is_free
 
 FORMAT = 1
 _LEAST_FREE_BYTES = 512 << 20
-_PORTS = ("kafka", "kafka-controller", "s3", "postgres", "triton-grpc", "triton-http", "triton-metrics")
+_TRITONS = ("triton-grpc", "triton-http", "triton-metrics", "quarantine-grpc", "quarantine-http", "quarantine-metrics")
+_PORTS = ("kafka", "kafka-controller", "s3", "postgres", *_TRITONS)
 
 
 @dataclass(frozen=True)

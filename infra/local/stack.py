@@ -28,7 +28,7 @@ from infra.local.s3 import s3_component
 from infra.local.triton import REPOSITORY, triton_component
 from infra.settings import Settings
 
-SERVERS = ("kafka", "s3", "postgres", "triton")
+SERVERS = ("kafka", "s3", "postgres", "triton", "triton-quarantine")
 WORKERS: Mapping[str, tuple[str, ...]] = {
     "processor-0": ("kafka",),
     "processor-1": ("kafka",),
@@ -131,8 +131,10 @@ def _server(name: str, layout: Layout, stack: StackFile, options: Options, hooks
         password = layout.secret("postgres-password")
         database = partial(make_database, ports["postgres"], password)
         return postgres_component(layout.root / "postgres", ports["postgres"], password, database)
-    numbers = (ports["triton-grpc"], ports["triton-http"], ports["triton-metrics"])
-    return triton_component(layout.root / "triton", *numbers, options.models)
+    alone = name == "triton-quarantine"
+    kind = "quarantine" if alone else "triton"
+    numbers = (ports[f"{kind}-grpc"], ports[f"{kind}-http"], ports[f"{kind}-metrics"])
+    return triton_component(layout.root / name, *numbers, options.models, quarantine=alone)
 
 
 def _worker(name: str, layout: Layout, stack: StackFile, options: Options, hooks: Hooks) -> Component:
@@ -188,6 +190,7 @@ def _values(layout: Layout, stack: StackFile) -> dict[str, object]:
             "secret_key": layout.secret("s3-secret-key"),
         },
         "triton_urls": [f"{_HOST}:{ports['triton-grpc']}"],
+        "triton_quarantine_url": f"{_HOST}:{ports['quarantine-grpc']}",
         "gateway": {"host": stack.host, "port": stack.port, "public_url": stack.url},
         "secrets_dir": str(layout.secrets.resolve()),
     }

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import os
 import sysconfig
+from dataclasses import replace
 from pathlib import Path
 
 from infra.local.component import Component, http_ok
@@ -19,20 +20,27 @@ from infra.local.process import Command, inherited
 REPOSITORY = Path(__file__).resolve().parents[1] / "triton" / "models"
 _HOST = "127.0.0.1"
 _SHARED_MEMORY = Path("/dev/shm")
-_MODULES = ("numpy", "numpy.libs")
+_MODULES = ("numpy", "numpy.libs", "cv2", "opencv_python_headless.libs")
 _LIBRARY = "libpython3.11.so.1.0"
 
 
-def triton_component(folder: Path, grpc_port: int, http_port: int, metrics_port: int, models: Path) -> Component:
-    """Triton over the model repository ``models``; ``folder`` holds its links to the backend."""
+def triton_component(
+    folder: Path, grpc_port: int, http_port: int, metrics_port: int, models: Path, *, quarantine: bool = False
+) -> Component:
+    """Triton over the model repository ``models``; ``folder`` holds its links to the backend.
+
+    Models may be loaded and unloaded by its clients: a model whose process died is only served again after that. The
+    quarantine server loads none by itself; dispatchers load the model of a job that has to run alone.
+    """
     prefix = region_prefix(folder)
 
     async def command() -> Command:
         sweep(prefix)
-        return await asyncio.to_thread(_command, folder, grpc_port, http_port, metrics_port, models, prefix)
+        made = await asyncio.to_thread(_command, folder, grpc_port, http_port, metrics_port, models, prefix)
+        return made if quarantine else replace(made, argv=(*made.argv, "--load-model=*"))
 
     return Component(
-        name="triton",
+        name="triton-quarantine" if quarantine else "triton",
         endpoint=f"{_HOST}:{grpc_port}",
         command=command,
         healthy=lambda: http_ok(_HOST, http_port, "/v2/health/ready"),
@@ -59,6 +67,7 @@ def _command(folder: Path, grpc: int, http: int, metrics: int, models: Path, pre
     argv = (
         str(packages / "pytriton" / "tritonserver" / "bin" / "tritonserver"),
         f"--model-repository={models}",
+        "--model-control-mode=explicit",
         f"--backend-directory={backends}",
         f"--grpc-address={_HOST}",
         f"--grpc-port={grpc}",

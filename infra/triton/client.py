@@ -1,127 +1,108 @@
-"""Triton over gRPC: one client and channel per server for the life of the process.
+"""Several Triton servers as one engine.
 
-A call in flight is never cancelled and carries no gRPC deadline: before release 24.11 Triton crashes on it
-(triton-inference-server/server#7368), and no release stops a running model for it. So each call runs as a task of its
-own that nobody cancels; the caller waits for it as long as it likes and then lets go. `close` lets calls end first.
+Theory of operation
+-------------------
+A call goes to the least loaded server among those that are reachable and whose breaker for the model lets it pass. Load
+is what is in flight there, weighted by size, also what its caller has given up: it still runs. Where a server never
+accepted the call, the next one gets it; a call that may have begun is never sent twice from here, because whether it
+may run again is the decider's business. When no server is left the call is EngineUnavailable, with the word of why.
 
-Requests go round the servers; one that could not be reached is passed over for a moment while another may serve.
+Servers that are away are probed four times a second, the others every two seconds, so a server that hangs is passed
+over after three; calls that were given up unanswered count as faults of that model there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
-import numpy as np
-from tritonclient.grpc.aio import InferenceServerClient, InferInput
-from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+from infra.triton import metrics
+from infra.triton.connection import Batching, Connection, InFlight
+from infra.triton.engine import EngineUnavailable, Tensors, TransientFailure
+from infra.triton.server import Server
 
-from infra.triton.engine import EngineError, EngineUnavailable, PermanentFailure, Tensors, TransientFailure, failure_of
-
-_MESSAGE_BYTES_MAX = 64 << 20
-_READY_TIMEOUT_S = 1.0
-_PASSED_OVER_S = 0.5
-_CHANNEL = [
-    ("grpc.max_send_message_length", _MESSAGE_BYTES_MAX),
-    ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 5_000),  # gRPC gives a connection attempt this long, whatever the name says
-    ("grpc.max_reconnect_backoff_ms", 1000),
-]
-_UNREACHED = {"StatusCode.UNAVAILABLE", "StatusCode.NOT_FOUND", "StatusCode.CANCELLED"}
-_REFUSED = {"StatusCode.INVALID_ARGUMENT", "StatusCode.OUT_OF_RANGE", "StatusCode.UNIMPLEMENTED"}
+_LOOK_EVERY_S = 0.25
+_LOOK_AT_REACHABLE_EVERY = 8
 
 
 @asynccontextmanager
 async def open_engine(urls: Sequence[str], closing_grace_s: float = 2.0) -> AsyncGenerator[TritonEngine]:
     """Open one client per `host:port` (`grpcs://host:port` for TLS); calls in flight end before they are closed."""
-    engine = TritonEngine(urls)
+    engine = TritonEngine([Server(Connection(url)) for url in urls])
+    watching = asyncio.create_task(engine.watch(), name="watch triton")
     try:
         yield engine
     finally:
+        watching.cancel()
+        await asyncio.wait([watching])
         await engine.close(closing_grace_s)
 
 
 class TritonEngine:
-    """`Engine` over one or more Triton servers."""
+    """`Engine` over one or more servers."""
 
-    def __init__(self, urls: Sequence[str]) -> None:
-        assert urls, "at least one Triton server has to be named"
-        self._servers = [_Server(url) for url in urls]
-        self._turn = itertools.count()
-        self._in_flight: set[asyncio.Task[Tensors]] = set()
+    def __init__(self, servers: Sequence[Server]) -> None:
+        assert servers, "at least one Triton server has to be named"
+        self._servers = tuple(servers)
+        self._turns = itertools.count(1)
+        self._in_flight = InFlight()
 
     async def infer(self, model: str, version: str, inputs: Tensors, timeout_s: float) -> Tensors:
-        call = asyncio.create_task(self._choose().infer(model, version, inputs))
-        self._in_flight.add(call)
-        call.add_done_callback(self._settled)
+        at: list[Server] = []
         try:
-            return await asyncio.wait_for(asyncio.shield(call), timeout_s)
-        except TimeoutError as error:
-            raise TransientFailure(f"{model} did not answer within {timeout_s:g} s") from error
+            return await self._in_flight.answer(model, self._serve(model, version, inputs, at), timeout_s)
+        except TransientFailure as error:
+            if at and isinstance(error.__cause__, TimeoutError):
+                at[-1].gave_no_answer(model)
+            raise
 
     async def ready(self) -> bool:
-        return any(await asyncio.gather(*(server.ready() for server in self._servers)))
+        return any(await asyncio.gather(*(server.connection.ready() for server in self._servers)))
+
+    async def batching(self, model: str, version: str) -> Batching:
+        """How the model takes several requests in one call, over all servers that serve it now."""
+        serving = [server for server in self._servers if server.serves(model)]
+        declared = await asyncio.gather(*(server.batching(model, version) for server in serving))
+        if not declared:
+            return Batching()
+        return Batching(min(one.rows_max for one in declared), sum(one.instances for one in declared))
+
+    async def watch(self) -> None:
+        """Probe the servers until cancelled."""
+        for round_number in itertools.count():
+            all_of_them = round_number % _LOOK_AT_REACHABLE_EVERY == 0
+            looked_at = [server for server in self._servers if all_of_them or not server.reachable]
+            await asyncio.gather(*(server.look() for server in looked_at))
+            await asyncio.sleep(_LOOK_EVERY_S)
 
     async def close(self, grace_s: float) -> None:
         """Wait up to `grace_s` for calls in flight, then close the channels."""
-        if self._in_flight:
-            await asyncio.wait(set(self._in_flight), timeout=grace_s)
+        await self._in_flight.ended(grace_s)
         for server in self._servers:
-            await server.client.close()
+            await server.close()
 
-    def _choose(self) -> _Server:
-        now = time.monotonic()
-        start = next(self._turn)
-        in_turn = [self._servers[(start + i) % len(self._servers)] for i in range(len(self._servers))]
-        return next((server for server in in_turn if server.passed_over_until <= now), in_turn[0])
+    async def _serve(self, model: str, version: str, inputs: Tensors, at: list[Server]) -> Tensors:
+        """Offer the call to one server after the other until one has accepted it; `at` collects who was asked."""
+        refusal: EngineUnavailable | None = None
+        while (server := self._choose(model, at)) is not None:
+            if refusal is not None:
+                metrics.FAILOVERS.labels(model).inc()
+            at.append(server)
+            server.last_turn = next(self._turns)
+            try:
+                return await server.infer(model, version, inputs)
+            except EngineUnavailable as error:
+                refusal = error
+        raise refusal or self._nobody(model)
 
-    def _settled(self, call: asyncio.Task[Tensors]) -> None:
-        self._in_flight.discard(call)
-        if not call.cancelled():
-            call.exception()  # seen: nobody may be waiting any more
+    def _choose(self, model: str, asked: Sequence[Server]) -> Server | None:
+        """The least loaded server that was not asked yet; among equals the one whose turn is longest past."""
+        free = [server for server in self._servers if server not in asked and server.serves(model)]
+        return min(free, key=lambda server: (server.load, server.last_turn), default=None)
 
-
-class _Server:
-    def __init__(self, url: str) -> None:
-        secure = url.startswith("grpcs://")
-        self.client = InferenceServerClient(url.removeprefix("grpcs://"), ssl=secure, channel_args=_CHANNEL)
-        self.passed_over_until = 0.0
-
-    async def infer(self, model: str, version: str, inputs: Tensors) -> Tensors:
-        try:
-            answer = await self.client.infer(model, _inputs(inputs), model_version=version)
-        except InferenceServerException as error:
-            failure = _failure(error)
-            if isinstance(failure, EngineUnavailable):
-                self.passed_over_until = time.monotonic() + _PASSED_OVER_S
-            raise failure from error
-        return {output.name: answer.as_numpy(output.name) for output in answer.get_response().outputs}
-
-    async def ready(self) -> bool:
-        try:
-            return bool(await self.client.is_server_ready(client_timeout=_READY_TIMEOUT_S))
-        except InferenceServerException:
-            return False
-
-
-def _inputs(tensors: Tensors) -> list[Any]:
-    inputs = []
-    for name, array in tensors.items():
-        tensor = InferInput(name, array.shape, np_to_triton_dtype(array.dtype))
-        tensor.set_data_from_numpy(np.ascontiguousarray(array))
-        inputs.append(tensor)
-    return inputs
-
-
-def _failure(error: InferenceServerException) -> EngineError:
-    status, message = error.status(), str(error.message())
-    if status in _UNREACHED:
-        return EngineUnavailable(f"Triton: {message}")
-    if status in _REFUSED:
-        return PermanentFailure(f"Triton refused the request: {message}")
-    return failure_of(message)
+    def _nobody(self, model: str) -> EngineUnavailable:
+        if any(server.reachable for server in self._servers):
+            return EngineUnavailable(f"no Triton server is trusted with {model} now", "breaker-open")
+        return EngineUnavailable("no Triton server can be reached", "unreachable")

@@ -1,26 +1,31 @@
-"""The inference engine as a port, its three kinds of failure, and an engine in memory.
+"""The inference engine as a port, its four kinds of failure, and an engine in memory.
 
 A model tells a failure for good from one that may pass by the first word of its error: `permanent:` or `transient:`.
-What says neither is taken as transient, so that it ends after the job's attempts. That no engine could be reached says
-nothing about the job: it is `EngineUnavailable` and costs it no attempt (design section 2, point 18).
+What says neither is taken as transient, so that it ends after the job's attempts. That no engine took the call says
+nothing about the job: it is `EngineUnavailable` and costs it no attempt. That an engine died with the call in it costs
+no attempt either, but it is suspicion: `EngineCrashed` (design section 2, point 18).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 Tensors = Mapping[str, NDArray[Any]]
 
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+"""The caller's name for what it asks, such as a job's attempt; engines that keep logs put it there."""
+
 _PREFIXED = re.compile(r"\b(permanent|transient): (.*)", re.DOTALL)
 _REASON_CHARACTERS_MAX = 300
 
 
 class EngineError(Exception):
-    """Base of the three failures; `reason` is one sentence for logs and operators."""
+    """Base of the four failures; `reason` is one sentence that names no server."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -28,7 +33,15 @@ class EngineError(Exception):
 
 
 class EngineUnavailable(EngineError):
-    """No engine could be reached, or none has the model; not the job's fault."""
+    """No engine took the call, so that another may have it; not the job's fault. `why` is one word for traces."""
+
+    def __init__(self, reason: str, why: str = "unavailable") -> None:
+        super().__init__(reason)
+        self.why = why
+
+
+class EngineCrashed(EngineError):
+    """The engine died with this call in it, perhaps with others: no attempt of the job, but suspicion."""
 
 
 class TransientFailure(EngineError):

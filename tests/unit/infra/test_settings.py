@@ -80,3 +80,20 @@ def test_the_base_url_is_the_public_one_without_slash(monkeypatch: pytest.Monkey
     assert load_settings().gateway.base_url == "http://127.0.0.1:8000"
     monkeypatch.setenv("DARKROOM_GATEWAY__PUBLIC_URL", "https://pictures.example/")
     assert load_settings().gateway.base_url == "https://pictures.example"
+
+
+@pytest.mark.parametrize(
+    ("lanes", "problem"),
+    [('{"express": {}}', "there is no lane express"), ('{"batch": {"reserved": 14}}', "14 slots are reserved")],
+)
+def test_lanes_that_cannot_be_are_named(lanes: str, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKROOM_DISPATCHER_LANES", lanes)
+    with pytest.raises(SettingsError, match=f"DARKROOM_DISPATCHER_LANES is not usable.*{problem}"):
+        load_settings()
+
+
+def test_lanes_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKROOM_DISPATCHER_SLOTS", "4")
+    monkeypatch.setenv("DARKROOM_DISPATCHER_LANES", '{"priority": {"reserved": 2, "weight": 3}, "video": {"most": 1}}')
+    lanes = load_settings().dispatcher_lanes
+    assert (lanes["priority"].reserved, lanes["priority"].weight, lanes["video"].most) == (2, 3, 1)
