@@ -21,20 +21,20 @@ from starlette.requests import Request
 
 from infra.http.auth import add_headers, set_header
 from infra.http.problems import Problem, of_status
+from infra.http.refusals import problem_of
 from infra.http.requests import header_once
 from infra.http.tokens import Caller
 from infra.http.traces import trace_of
 from infra.kafka.ports import NotAppended, OutcomeUnknown, Overloaded
 from infra.postgres.outcomes import JobOutcome
-from infra.sealing.cipher import seal
+from infra.sealing.cipher import key_id_of, seal
 from infra.sealing.content import SUBJECT
 from infra.sealing.keys import KeyStoreUnavailable
 from ingest.idempotency import checked_key, idempotency_key, outcome_unknown
 from ingest.jobs import ParamsChecker
 from ingest.ports import IngestPorts, KnownSizes
-from ingest.refusals import problem_of
 from ingest.replies import TooManyWaiters, Waiter
-from ingest.uploads import UPLOADS_MAX
+from ingest.uploads import UploadPlaces
 from schemas.commands import AnyCommand, Envelope, ReplyAddress, encode_command
 from schemas.identifiers import partition_of
 from schemas.positions import Position, parse_position
@@ -69,7 +69,7 @@ class Intake:
         self.ports = ports
         self.sizes = KnownSizes(ports.read_side)
         self.params = ParamsChecker(ports.catalogue)
-        self.uploads = asyncio.Semaphore(UPLOADS_MAX)
+        self.uploads = UploadPlaces()
         self._subjects: OrderedDict[str, str] = OrderedDict()
 
     def minted(self, request: Request) -> Minted:
@@ -189,9 +189,9 @@ class Intake:
         return False
 
     async def _subject(self, who: Who) -> str:
-        """The account's sealed subject; sealed once and then the same text, as long as its key lives."""
-        sealed = self._subjects.get(who.account)
-        if sealed is not None and self.ports.keys.known(who.account) is not None:
+        """The account's sealed subject; sealed once and then the same text, until its key is another one."""
+        sealed, key = self._subjects.get(who.account), self.ports.keys.known(who.account)
+        if sealed is not None and key is not None and key_id_of(sealed) == key.key_id:
             return sealed
         sealed = await self.sealed(who.account, SUBJECT, who.subject.encode())
         self._subjects[who.account] = sealed

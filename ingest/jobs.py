@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from infra.http.problems import FieldError, bad_fields
+from infra.http.refusals import problem_of
 from infra.http.requests import decode_json
-from ingest.refusals import problem_of
 from ingest.shapes import JobRequest, params_decoder
 from schemas.catalogue import Catalogue, Entry, ValidParams, validate_params
 from schemas.refusals import ModelUnknown

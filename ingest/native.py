@@ -10,29 +10,24 @@ from starlette.responses import Response
 
 from infra.http.answers import JsonAnswer
 from infra.http.auth import add_headers, caller_of
-from infra.http.documents import asset_document, job_document
+from infra.http.documents import job_document
 from infra.http.problems import FieldError, Problem, bad_field, bad_fields
+from infra.http.refusals import problem_of
 from infra.http.requests import json_body
 from infra.http.routing import port_of
-from infra.logs import get_logger
 from infra.postgres.outcomes import TERMINAL, JobOutcome
-from infra.s3.store import StoreUnavailable
-from infra.sealing.content import ASSET, JOB, AssetSecrets, JobSecrets, encode_secrets
-from ingest.idempotency import outcome_unknown
-from ingest.intake import Decision, Intake, Minted, Who, caller_as_who
+from infra.sealing.content import JOB, JobSecrets, encode_secrets
+from ingest.intake import Decision, Intake, Who, caller_as_who
 from ingest.jobs import CheckedParams
-from ingest.refusals import problem_of
 from ingest.shapes import METADATA_BYTES_MAX, JobRequest, grant_decoder, job_decoder, preference_of
-from ingest.uploads import Upload, receive_upload
 from schemas.catalogue import validate_input
-from schemas.commands import CancelJob, GrantCredits, RegisterAsset, SubmitJob
+from schemas.commands import CancelJob, GrantCredits, SubmitJob
 from schemas.identifiers import account_id
 from schemas.positions import Position, parse_position
 from schemas.refusals import JobEnded, JobUnknown
-from schemas.replies import AssetAccepted, BalanceChanged, JobCancelAccepted, JobDecided, JobEndedAnswer, Refused, Reply
+from schemas.replies import BalanceChanged, JobCancelAccepted, JobDecided, JobEndedAnswer, Refused, Reply
 
 _encoder = msgspec.json.Encoder()
-_log = get_logger(__name__)
 
 
 async def submit_job(request: Request) -> Response:
@@ -101,29 +96,6 @@ async def cancel_job(request: Request) -> Response:
         "position": str(decision.position),
     }
     return JsonAnswer(202 if accepted is None else 200, document)
-
-
-async def upload_asset(request: Request) -> Response:
-    """POST /v1/assets: the picture is usable when the 201 comes."""
-    intake = port_of(request, Intake)
-    who = caller_as_who(caller_of(request))
-    minted = intake.minted(request)
-    asset = minted.id("asset")
-    key = f"{who.account}/{asset}"
-    upload = await receive_upload(request, intake.ports.objects, key, intake.uploads)
-    try:
-        decision = await _register(intake, request, who, minted, asset, upload)
-    except Problem as problem:
-        if problem.code != outcome_unknown("").code:  # then the command may stand on the log and name the object
-            await _discard(intake, key)
-        raise
-    answer = decision.answer
-    accepted = answer if isinstance(answer, AssetAccepted) else AssetAccepted(asset, 0, upload.object)
-    if accepted.asset != asset:
-        await _discard(intake, key)  # the key had made another asset before; its bytes are the ones that count
-    intake.sizes.note(who.account, accepted.asset, (accepted.object.width, accepted.object.height))
-    document = asset_document(intake.ports.base_url, accepted.asset, accepted.object, str(decision.position))
-    return _located(202 if answer is None else 201, document, document["url"])
 
 
 async def grant_credits(request: Request) -> Response:
@@ -245,25 +217,6 @@ async def _not_live(intake: Intake, who: Who, job: str, refused_at: Position) ->
         return Problem(503, "behind", detail, headers={"Retry-After": "1"})
     outcome = await intake.ports.read_side.job(who.account, job)
     return problem_of(JobUnknown(job) if outcome is None else JobEnded(job, outcome.status), 0)
-
-
-async def _register(intake: Intake, request: Request, who: Who, minted: Minted, asset: str, upload: Upload) -> Decision:
-    sealed = None
-    if upload.file_name:
-        sealed = await intake.sealed(who.account, ASSET, encode_secrets(AssetSecrets(upload.file_name)))
-    command = RegisterAsset(asset, upload.object, sealed)
-    with intake.waiter(minted) as waiter:
-        content = [upload.object.sha256, upload.file_name]
-        position = await intake.append(request, who, minted, "register-asset", content, command)
-        return await intake.decided(request, who, waiter, position)
-
-
-async def _discard(intake: Intake, key: str) -> None:
-    """Remove bytes that nothing names. What cannot be removed now is the sweeper's."""
-    try:
-        await intake.ports.objects.delete(key)
-    except StoreUnavailable:
-        _log.warning("object-left", key=key)
 
 
 def _located(status: int, document: dict[str, Any], url: str) -> Response:

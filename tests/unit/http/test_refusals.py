@@ -6,8 +6,8 @@ from typing import get_args
 
 import pytest
 
+from infra.http.refusals import REFUSALS, problem_of
 from infra.http.routing import Operation
-from ingest.refusals import REFUSALS, problem_of
 from ingest.routes import ROUTES
 from schemas import refusals as no
 from schemas.refusals import AnyRefusal
@@ -20,9 +20,19 @@ EXAMPLES: dict[type, tuple[AnyRefusal, int, str]] = {
     no.ModelUnknown: (no.ModelUnknown("x"), 400, "model-unknown"),
     no.AssetUnknown: (no.AssetUnknown("asset_1"), 400, "asset-unknown"),
     no.InputRequired: (no.InputRequired("x"), 400, "input-required"),
+    no.MaskRequired: (no.MaskRequired("x"), 400, "mask-required"),
+    no.NotEntitled: (no.NotEntitled("scale", 2), 403, "not-entitled"),
+    no.AlbumUnknown: (no.AlbumUnknown("album_1"), 404, "album-unknown"),
+    no.AlbumsFull: (no.AlbumsFull(10), 409, "albums-full"),
+    no.PlanUnknown: (no.PlanUnknown("x"), 400, "plan-unknown"),
     no.JobUnknown: (no.JobUnknown("job_1"), 404, "job-unknown"),
     no.JobEnded: (no.JobEnded("job_1", "succeeded"), 409, "job-ended"),
+    no.ChargeUnknown: (no.ChargeUnknown("job_1"), 404, "charge-unknown"),
+    no.NothingCharged: (no.NothingCharged("job_1"), 409, "nothing-charged"),
+    no.AlreadyRefunded: (no.AlreadyRefunded("job_1"), 409, "already-refunded"),
     no.GrantBelowZero: (no.GrantBelowZero(-5, 2), 400, "grant-below-zero"),
+    no.GrantExpired: (no.GrantExpired(1), 400, "grant-expired"),
+    no.GrantsFull: (no.GrantsFull(64), 409, "grants-full"),
     no.GrantTooLarge: (no.GrantTooLarge(5, 2), 400, "grant-too-large"),
     no.PlanVersionReused: (no.PlanVersionReused(1), 409, "plan-version-reused"),
     no.PlanMissing: (no.PlanMissing("darkroom"), 503, "plan-missing"),
