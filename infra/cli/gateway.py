@@ -48,7 +48,7 @@ from infra.kafka.reader import KafkaLogReader
 from infra.kafka.records import KafkaRecords
 from infra.logs import get_logger
 from infra.plans import load_catalogue
-from infra.postgres.data_keys import data_keys
+from infra.postgres.data_keys import PostgresKeyTable
 from infra.postgres.pool import READERS_OF_BOTH_PARTS, create_pool
 from infra.postgres.readers import Readers
 from infra.s3.bucket import open_store
@@ -205,7 +205,7 @@ async def _start_sessions(
 
 async def _start_keys(settings: Settings, reads: Readers, stack: AsyncExitStack) -> KeyRing:
     reader = KafkaLogReader(await _client(settings, stack, "gateway-keys"))
-    keys = TopicKeyStore(settings, reader, partial(data_keys, reads))
+    keys = TopicKeyStore(settings, reader, PostgresKeyTable(reads))
     stack.push_async_callback(keys.stop)
     await keys.start(START_LIMIT_S)
     return StoredKeyRing(keys, read_secret(settings.secrets_dir, "wrapping.key"), SystemIds())

@@ -109,6 +109,8 @@ class StoredKeyRing:
         wrapped = await self._store.find(account)
         keys = {}
         for key_id, content in wrapped.items():
+            if self._store.erased(account, key_id):
+                continue  # the tombstone was seen here before the store's table has applied it
             try:
                 keys[key_id] = unwrap(self._wrapping_key, account, key_id, content)
             except SealBroken:

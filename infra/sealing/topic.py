@@ -1,30 +1,51 @@
 """The topic `keys` as a key store: written with acks=all, read by a fold of the topic or through a table made of it.
 
 Record key `<account>.<key id>`, value the wrapped key, no value = erased; an account's keys stand in the partition that
-owns the account. With a `lookup` (the projected table) the ring asks there, and this store only watches the topic's end
-for tombstones; without one it folds the whole topic at start and stays current.
+owns the account. Without a `table` the store folds the whole topic at start and stays current. With one (the projected
+table) the ring asks there, and the store watches for tombstones from where the table stood at the start: what came
+before is in the table, so no erased key is ever taken for a living one, whichever of the two is behind. A tombstone is
+known to every process `watch_every_s` after it stands on the topic.
+
+A wrapped key vanishes from the brokers' disks when its partition is compacted, and only closed segments are: on a quiet
+topic a tombstone would wait for ever in the open one. So records of no account are appended to each partition now and
+then (`beats`), by which segments get closed (`schemas.topics` has the times).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from infra.kafka.client import connection_arguments, retry_until
-from infra.kafka.ports import LogReader, ReadFault, Record
+from infra.kafka.ports import LogReader, Outgoing, ReadFault, Record
 from infra.logs import get_logger
 from infra.sealing.keys import KeyStoreUnavailable
 from infra.settings import Settings
 from schemas.identifiers import partition_of
 from schemas.topics import KEYS
 
-Lookup = Callable[[str], Awaitable[Mapping[str, bytes]]]
+BEAT = b"beat"
+"""The key of records that only move a partition along; it names no account, so every reader passes it over."""
+
 _LOOKUP_TIMEOUT_S = 1.0
 _PUT_TIMEOUT_S = 5.0
 _log = get_logger(__name__)
+
+
+class KeyTable(Protocol):
+    """The topic as a table that a projector makes."""
+
+    async def find(self, account: str) -> Mapping[str, bytes]:
+        """The account's keys, wrapped."""
+        ...
+
+    async def applied(self) -> Mapping[int, int]:
+        """Up to which offset of each partition the table is; partitions that have not begun are left out."""
+        ...
 
 
 def record_key(account: str, key_id: str) -> bytes:
@@ -38,13 +59,37 @@ def parse_record_key(key: bytes) -> tuple[str, str] | None:
     return (account, key_id) if dot and account and key_id else None
 
 
+def beats(partitions: int) -> list[Outgoing]:
+    """A record for each partition that only moves it along."""
+    return [Outgoing(KEYS, partition, BEAT, b"1") for partition in range(partitions)]
+
+
+async def living_keys(reader: LogReader, account: str, partitions: int) -> list[str]:
+    """The ids of the account's keys that stand on the topic now and have no tombstone. Raises ReadFault."""
+    living: dict[str, None] = {}
+    partition = partition_of(account, partitions)
+    async for batch in reader.read(KEYS, partition, await reader.begin_offset(KEYS, partition)):
+        for owner, key_id, wrapped in _changes(batch):
+            if owner == account:
+                living[key_id] = None
+                if wrapped is None:
+                    del living[key_id]
+    return list(living)
+
+
+def tombstones(account: str, key_ids: Sequence[str], partitions: int) -> list[Outgoing]:
+    """The records that erase these keys of the account."""
+    partition = partition_of(account, partitions)
+    return [Outgoing(KEYS, partition, record_key(account, key_id), None) for key_id in key_ids]
+
+
 class TopicKeyStore:
     """Implements `infra.sealing.keys.KeyStore`; call `start` before use and `stop` at the end."""
 
     def __init__(
-        self, settings: Settings, reader: LogReader, lookup: Lookup | None = None, *, watch_every_s: float = 2.0
+        self, settings: Settings, reader: LogReader, table: KeyTable | None = None, *, watch_every_s: float = 2.0
     ) -> None:
-        self._settings, self._reader, self._lookup, self._watch_every_s = settings, reader, lookup, watch_every_s
+        self._settings, self._reader, self._table, self._watch_every_s = settings, reader, table, watch_every_s
         self._producer: AIOKafkaProducer | None = None
         self._positions: dict[int, int] = {}
         self._folded: dict[str, dict[str, bytes]] = {}
@@ -52,14 +97,13 @@ class TopicKeyStore:
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self, deadline_s: float = 30.0) -> None:
-        """Connect, and read the topic (all of it without a lookup). Raises BrokersUnreachable, ReadFault."""
+        """Connect, and read the topic (what the table has not applied). Raises BrokersUnreachable, ReadFault."""
         self._producer = await retry_until(self._connect, self._settings.kafka, deadline_s)
+        applied = {} if self._table is None else await self._table.applied()
         for partition in range(self._settings.partitions):
-            if self._lookup is None:
-                self._positions[partition] = await self._reader.begin_offset(KEYS, partition)
-                await self._read_on(partition)
-            else:
-                self._positions[partition] = await self._reader.end_offset(KEYS, partition)
+            begin = await self._reader.begin_offset(KEYS, partition)
+            self._positions[partition] = max(begin, applied.get(partition, -1) + 1)
+            await self._read_on(partition)
         self._watching = asyncio.create_task(self._watch(), name="watch keys")
 
     async def stop(self) -> None:
@@ -71,33 +115,32 @@ class TopicKeyStore:
             await self._producer.stop()
 
     async def find(self, account: str) -> Mapping[str, bytes]:
-        if self._lookup is None:
+        if self._table is None:
             return dict(self._folded.get(account, {}))
         try:
             async with asyncio.timeout(_LOOKUP_TIMEOUT_S):
-                return await self._lookup(account)
+                return await self._table.find(account)
         except Exception as error:
             raise KeyStoreUnavailable(f"the table of keys did not answer: {error}") from error
 
     async def put(self, account: str, key_id: str, wrapped: bytes) -> None:
-        await self._send(account, key_id, wrapped)
-        if self._lookup is None:
+        await self._send(partition_of(account, self._settings.partitions), record_key(account, key_id), wrapped)
+        if self._table is None:
             self._folded.setdefault(account, {})[key_id] = wrapped
 
     async def erase(self, account: str, key_id: str) -> None:
         """Write the key's tombstone; every process that watches forgets it."""
-        await self._send(account, key_id, None)
+        await self._send(partition_of(account, self._settings.partitions), record_key(account, key_id), None)
         self._apply([(account, key_id, None)])
 
     def erased(self, account: str, key_id: str) -> bool:
         return (account, key_id) in self._erased
 
-    async def _send(self, account: str, key_id: str, value: bytes | None) -> None:
+    async def _send(self, partition: int, key: bytes, value: bytes | None) -> None:
         assert self._producer is not None, "start comes first"
-        partition = partition_of(account, self._settings.partitions)
         try:
             async with asyncio.timeout(_PUT_TIMEOUT_S):
-                await self._producer.send_and_wait(KEYS, value, record_key(account, key_id), partition)
+                await self._producer.send_and_wait(KEYS, value, key, partition)
         except (KafkaError, TimeoutError, OSError) as error:
             raise KeyStoreUnavailable(f"the topic of keys took no record: {error}") from error
 
@@ -132,7 +175,7 @@ class TopicKeyStore:
             if wrapped is None:
                 self._erased.add((account, key_id))
                 self._folded.get(account, {}).pop(key_id, None)
-            elif self._lookup is None:
+            elif self._table is None:
                 self._folded.setdefault(account, {})[key_id] = wrapped
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -12,20 +12,35 @@ import pytest
 from infra.ids import SystemIds
 from infra.kafka.client import start_client
 from infra.kafka.reader import KafkaLogReader
+from infra.kafka.records import KafkaRecords
 from infra.sealing.cipher import new_secret, seal
 from infra.sealing.keys import KeyStore, MemoryKeyStore, StoredKeyRing
-from infra.sealing.topic import TopicKeyStore, parse_record_key, record_key
+from infra.sealing.topic import KeyTable, TopicKeyStore, beats, living_keys, parse_record_key, record_key
 from infra.settings import Settings
+from schemas.topics import KEYS
 from tests.servers import Servers
 
 Erase = Callable[[str, str], Awaitable[None]]
 WRAPPING = new_secret()
 
 
+class LateTable:
+    """A table that stands still while the topic goes on."""
+
+    def __init__(self, rows: Mapping[str, bytes], applied: Mapping[int, int]) -> None:
+        self._rows, self._applied = rows, applied
+
+    async def find(self, account: str) -> Mapping[str, bytes]:
+        return self._rows
+
+    async def applied(self) -> Mapping[int, int]:
+        return self._applied
+
+
 @asynccontextmanager
-async def topic_store(settings: Settings) -> AsyncIterator[TopicKeyStore]:
+async def topic_store(settings: Settings, table: KeyTable | None = None) -> AsyncIterator[TopicKeyStore]:
     client = await start_client(settings.kafka)
-    store = TopicKeyStore(settings, KafkaLogReader(client), watch_every_s=0.1)
+    store = TopicKeyStore(settings, KafkaLogReader(client), table, watch_every_s=0.1)
     try:
         await store.start()
         yield store
@@ -82,6 +97,44 @@ async def test_another_process_reads_the_topic_and_sees_tombstones(servers: Serv
                 while not second.erased(name, key.key_id):
                     await asyncio.sleep(0.05)
             assert other.known(name) is None
+
+
+@pytest.mark.servers
+async def test_a_key_that_was_erased_is_not_used_although_the_table_still_has_it(servers: Servers) -> None:
+    settings, name = servers.need("kafka"), account()
+    async with _reader(settings) as reader, topic_store(settings) as topic:
+        ends = {p: await reader.end_offset(KEYS, p) - 1 for p in range(settings.partitions)}
+        key = await StoredKeyRing(topic, WRAPPING, SystemIds()).key_for(name)
+        late = LateTable(await topic.find(name), ends)
+        assert await living_keys(reader, name, settings.partitions) == [key.key_id]
+        await topic.erase(name, key.key_id)
+        assert await living_keys(reader, name, settings.partitions) == []
+    async with topic_store(settings, late) as store:
+        ring = StoredKeyRing(store, WRAPPING, SystemIds())
+        assert await ring.open(name, seal(key, name, "job", b"hello"), "job") is None
+        assert (await ring.key_for(name)).key_id != key.key_id
+
+
+@pytest.mark.servers
+async def test_records_that_only_move_the_topic_along_are_no_keys(servers: Servers) -> None:
+    settings, name = servers.need("kafka"), account()
+    client = await start_client(settings.kafka)
+    try:
+        await KafkaRecords(client).append(beats(settings.partitions))
+    finally:
+        await client.close()
+    async with topic_store(settings) as store:
+        key = await StoredKeyRing(store, WRAPPING, SystemIds()).key_for(name)
+        assert list(await store.find(name)) == [key.key_id]
+
+
+@asynccontextmanager
+async def _reader(settings: Settings) -> AsyncIterator[KafkaLogReader]:
+    client = await start_client(settings.kafka)
+    try:
+        yield KafkaLogReader(client)
+    finally:
+        await client.close()
 
 
 def test_record_keys() -> None:
