@@ -2,7 +2,7 @@
 
 from infra.http.documents import AssetModel, JobModel
 from infra.http.routing import Answer, Body, Operation
-from ingest import native
+from ingest import assets, native
 from ingest.shapes import (
     BalanceModel,
     CanceledModel,
@@ -16,7 +16,10 @@ _POSITION = {"Darkroom-Position": "Where the decision stands; a read with it see
 _PICTURE_FORM = {
     "type": "object",
     "required": ["file"],
-    "properties": {"file": {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP."}},
+    "properties": {
+        "file": {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP or HEIC."},
+        "album": {"type": "string", "description": "Id of the album that the picture goes to.", "maxLength": 64},
+    },
 }
 _JOB_EXAMPLE = {"model": "classical/upscale", "input": {"asset": "asset_…"}, "params": {"scale": 2}}
 
@@ -59,7 +62,7 @@ ROUTES: tuple[Operation, ...] = (
     Operation(
         method="POST",
         path="/v1/assets",
-        handler=native.upload_asset,
+        handler=assets.upload_asset,
         name="upload-asset",
         audit="change",
         tag="Assets",
