@@ -55,9 +55,9 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     what a mask covers, `generate` parameters and texts for a whole picture, `video` a picture and texts for frames,
     `card` numbers for a small picture. `operation` is what the engine is asked to do (one engine may know several) and
     `fixed` holds parameters of that operation which the client does not choose; so one engine serves many slugs.
-    `guide` sends a small copy of the whole picture beside each tile, `halo` is how far in pixels a tile looks beyond
+    `guide` sends beside each tile a small copy of the `whole` picture, or `samples` of it at full resolution; `halo` is how far in pixels a tile looks beyond
     its edge. `tensors` gives a card's numbers: engine input -> `params.<name>` or `attempt`; `batched` means that the
-    engine wants a leading batch axis. `fallback_engine` runs the same task when `engine` cannot. `products` names who
+    engine wants a leading batch axis. `label` is written into the result's file. `fallback_engine` runs the same task when `engine` cannot. `products` names who
     may use the slug, `deployments` where it is on; empty means every one.
     """
 
@@ -71,12 +71,13 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     fixed: Mapping[str, Json] = {}
     fallback_engine: str | None = None
     fallback_engine_version: str | None = None
+    label: str = ""
     lane: str = "standard"
     input: Literal["required", "optional", "none"]
     mask: Literal["required", "none"] = "none"
     cost: CostRule
     result: ResultSize
-    guide: bool = False
+    guide: Literal["none", "whole", "samples"] = "none"
     halo: int = 8
     parameters: Mapping[str, Parameter] = {}
     tensors: Mapping[str, str] = {}

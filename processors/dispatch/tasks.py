@@ -36,6 +36,8 @@ Product = Pixels | Clip
 
 OUTPUT = "PIXELS"
 GUIDE_EDGE = 512
+CELL = 32
+_CELLS = 12
 FRAMES_AT_ONCE = 4
 _TILES_AT_ONCE = 2
 _encoder = msgspec.json.Encoder()
@@ -159,7 +161,7 @@ async def _filtered(call: Call, entry: Entry, params: ValidParams, texts: Mappin
     size = (source.width, source.height)
     width, height = result_size(entry, params, *size)
     scale = max(1, width // source.width)
-    guide = {"GUIDE": guide_of(source)} if entry.guide else {}
+    guide = {"GUIDE": await asyncio.to_thread(_GUIDES[entry.guide], source)} if entry.guide != "none" else {}
     pieces = list(tiles(*size))
     made: list[Pixels] = []
 
@@ -192,6 +194,24 @@ def guide_of(source: Pixels) -> NDArray[np.uint8]:
     return reduced(source.array, max(1, round(source.width * shrink)), max(1, round(source.height * shrink)))
 
 
+def samples_of(source: Pixels) -> NDArray[np.uint8]:
+    """Cells of the picture at its full resolution, spread over all of it, side by side; small pictures as they are."""
+    if max(source.width, source.height) <= GUIDE_EDGE:
+        return source.array.copy()
+    rows, columns = (_even_places(side) for side in (source.height, source.width))
+    down = (rows[:, None] + np.arange(min(CELL, source.height))).ravel()
+    across = (columns[:, None] + np.arange(min(CELL, source.width))).ravel()
+    return source.array[down[:, None], across[None, :]]
+
+
+def _even_places(side: int) -> NDArray[np.int64]:
+    count = max(1, min(_CELLS, side // CELL))
+    return np.linspace(0, max(0, side - CELL), count).astype(np.int64) // 2 * 2
+
+
+_GUIDES = {"whole": guide_of, "samples": samples_of}
+
+
 async def _generated(
     call: Call, entry: Entry, params: ValidParams, texts: Mapping[str, str], source: Pixels | None
 ) -> Pixels:
@@ -199,7 +219,7 @@ async def _generated(
     size = result_size(entry, params, *((source.width, source.height) if source else (0, 0)))
     guide = {"GUIDE": guide_of(source)} if source else {}
     answer = await call(entry.engine, {"REQUEST": request(entry, params, texts, size=size), **guide})
-    return Pixels.of(expected(answer, (size[1], size[0], -1)))
+    return Pixels.of(expected(answer, (1, size[1], size[0], -1))[0])
 
 
 async def _filmed(call: Call, entry: Entry, params: ValidParams, texts: Mapping[str, str], source: Pixels) -> Clip:
@@ -227,7 +247,8 @@ async def _filmed(call: Call, entry: Entry, params: ValidParams, texts: Mapping[
 
 async def _card(call: Call, entry: Entry, attempt: int, params: ValidParams) -> Pixels:
     """Ask for a test card."""
-    inputs = {name: _number(source, attempt, params, entry.batched) for name, source in entry.tensors.items()}
+    values = {**entry.fixed, **params}
+    inputs = {name: _number(source, attempt, values, entry.batched) for name, source in entry.tensors.items()}
     answer = await call(entry.engine, inputs)
     card = answer[OUTPUT][0] if entry.batched else answer[OUTPUT]
     if card.ndim != 3 or card.dtype != np.uint8 or card.shape[2] not in (3, 4):
@@ -235,8 +256,8 @@ async def _card(call: Call, entry: Entry, attempt: int, params: ValidParams) -> 
     return Pixels.of(card)
 
 
-def _number(source: str, attempt: int, params: ValidParams, batched: bool) -> NDArray[np.int32]:
-    value = attempt if source == "attempt" else params[source.removeprefix("params.")]
+def _number(source: str, attempt: int, values: Mapping[str, Json], batched: bool) -> NDArray[np.int32]:
+    value = attempt if source == "attempt" else values[source.removeprefix("params.")]
     assert isinstance(value, int)
     return np.array([[value]] if batched else [value], np.int32)
 
