@@ -3,39 +3,21 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
-
-import msgspec
 
 from infra.kafka.ports import Record
 from infra.postgres.generations import FIRST, MODELS
 from projections import rows as r
+from projections.memory_rows import KEYS, Table, apply_row
 from projections.ports import Hole, Move, Overtaken, Tracked, holes_within
 from projections.source import Place, Records
 from schemas.positions import Position
-
-Table = dict[tuple[Any, ...], dict[str, Any]]
-
-_TABLES: Mapping[type[r.Row], tuple[str, tuple[str, ...]]] = {
-    r.NewJob: ("jobs", ("account", "job")),
-    r.JobChange: ("jobs", ("account", "job")),
-    r.JobEvents: ("job_events", ("account", "job", "version")),
-    r.AccountChange: ("accounts", ("account",)),
-    r.WindowChange: ("account_windows", ("account", "kind")),
-    r.LedgerLine: ("ledger", ("account", "version")),
-    r.NewAsset: ("assets", ("account", "asset")),
-    r.PartitionChange: ("partitions", ("partition",)),
-    r.DataKey: ("data_keys", ("account", "key_id")),
-}
-_TOTALS = ("granted", "regenerated", "refunded", "captured", "reserved", "expired")
-_NOT_STORED = ("first_version", "seen")
 
 
 class MemoryReadModels:
     """Implements `projections.ports.ReadModels`; `tables` holds plain values by key."""
 
     def __init__(self) -> None:
-        self.tables: dict[str, Table] = {name: {} for name, _ in _TABLES.values()}
+        self.tables: dict[str, Table] = {name: {} for name in KEYS}
         self.tracked: dict[str, Tracked] = {}
         self.reached: dict[int, Position] = {}
         self.live: dict[str, int] = dict.fromkeys(MODELS, FIRST)
@@ -59,47 +41,15 @@ class MemoryReadModels:
         holes: list[Hole] = []
         for group in rows:
             holes += holes_within(group)
-            for kind, part in group.items():
-                name, key = _TABLES[kind]
+            for part in group.values():
                 for row in part:
-                    holes += self._change(
-                        kind, self.tables[name], key, msgspec.to_builtins(row, builtin_types=(bytes,))
-                    )
+                    holes += apply_row(self.tables, row)
         self.tracked.update((move.name, move.after) for move in moves)
         self.reached.update((position.partition, position) for position in reached)
         return holes
 
     def close(self) -> None:
         """See the port."""
-
-    def _change(self, kind: type[r.Row], table: Table, names: Sequence[str], row: dict[str, Any]) -> list[Hole]:
-        key = tuple(row[name] for name in names)
-        before = table.get(key)
-        known = before["version"] if before is not None and "version" in before else 0
-        holes = []
-        if "first_version" in row and row["first_version"] != known + 1:
-            holes.append(Hole("version", f"{key} goes on with version {row['first_version']} after {known}"))
-        if kind is r.JobChange and before is None:
-            return [Hole("job", f"{key} was never accepted")]
-        if kind is r.DataKey and row["wrapped"] is None:
-            table.pop(key, None)
-            return []
-        table[key] = _merged(kind, before, {name: value for name, value in row.items() if name not in _NOT_STORED})
-        return holes
-
-
-def _merged(kind: type[r.Row], before: dict[str, Any] | None, row: dict[str, Any]) -> dict[str, Any]:
-    if before is None:
-        return row
-    if kind is r.WindowChange:
-        if row["start_ms"] < before["start_ms"]:
-            return before
-        same = row["start_ms"] == before["start_ms"]
-        return {**row, "used": row["used"] + (before["used"] if same else 0)}
-    after = {**before, **{name: value for name, value in row.items() if value is not None}}
-    if kind is r.AccountChange:
-        after.update((name, before[name] + row[name]) for name in _TOTALS)
-    return after
 
 
 class MemorySource:

@@ -86,7 +86,11 @@ def test_a_charge_is_what_was_captured() -> None:
 
 
 @pytest.mark.parametrize(
-    "known", [jobs.HANDLERS.keys() | jobs.IGNORED, balances.HANDLERS.keys() | balances.VERSION_ONLY]
+    "known",
+    [
+        jobs.HANDLERS.keys() | jobs.OTHERS.keys() | jobs.IGNORED,
+        balances.HANDLERS.keys() | balances.OTHERS.keys() | balances.VERSION_ONLY,
+    ],
 )
 def test_every_event_type_is_handled_or_named_as_ignored(known: set[type[ev.EventData]]) -> None:
     assert known == set(get_args(ev.AnyEvent))
@@ -109,12 +113,12 @@ def test_a_window_that_began_anew_replaces_the_old_one() -> None:
     }
 
 
-def test_regeneration_moves_the_clock_and_a_line_only_shows_units() -> None:
+def test_regeneration_moves_the_clock_and_every_line_knows_where_it_stands() -> None:
     opened = ev.AccountOpened("default", 1, None)
     store = folded({0: records_of(events_of(opened, ev.CreditsRegenerated(0, 7, 5), ev.CreditsRegenerated(2, 9, 7)))})
     row = store.tables["accounts"][ACCOUNT,]
     assert (row["since_ms"], row["regenerated"], row["opened_ms"]) == (9, 2, START_MS + 1000)
-    assert [line["amount"] for line in store.tables["ledger"].values()] == [2]
+    assert [(line["amount"], line["since_ms"]) for line in store.tables["ledger"].values()] == [(0, 7), (2, 9)]
 
 
 def test_the_newest_plan_of_a_partition_stands() -> None:
@@ -190,7 +194,7 @@ def test_each_kind_of_row_belongs_to_one_model() -> None:
     log = {0: records_of(Partition(0, partitions=1, accounts=3).events(200))}
     batch = [logged for records in log.values() for logged in _logged(records)]
     kinds = [kind for fold in FOLDS.values() for kind in fold(batch)]
-    assert len(kinds) == len(set(kinds)) == 7
+    assert len(kinds) == len(set(kinds)) == 11
 
 
 def _logged(records: list[Record]) -> list[Logged]:
