@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from processors.audit_stored import StoredBooks
 from schemas import events as ev
 from schemas.identifiers import is_partition_stream
 from schemas.positions import Position
@@ -32,18 +33,23 @@ class Books:
     version: int = 0
     granted: int = 0
     regenerated: int = 0
+    refunded: int = 0
+    expired: int = 0
     captured: int = 0
     reserved: int = 0
     open: dict[str, int] = field(default_factory=dict)
     live: dict[str, str] = field(default_factory=dict)  # lane of each job
     ended: set[str] = field(default_factory=set)
-    captured_jobs: set[str] = field(default_factory=set)
+    charges: dict[str, int] = field(default_factory=dict)  # units of each charged job that was not given back
+    charged_jobs: set[str] = field(default_factory=set)
+    stored: StoredBooks = field(default_factory=StoredBooks)
     slots: dict[str, str] = field(default_factory=dict)  # lane of each job whose attempt holds a slot
     slots_max: dict[str, int] = field(default_factory=dict)
 
     @property
     def available(self) -> int:
-        return self.granted + self.regenerated - self.captured - self.reserved
+        added = self.granted + self.regenerated + self.refunded
+        return added - self.captured - self.reserved - self.expired
 
     def running(self, lane: str) -> int:
         """Slots taken in the lane."""
@@ -71,6 +77,8 @@ class PartitionAudit:
         books.version = event.version
         if not is_partition_stream(event.account):
             self._book(books, event)
+            for law, detail in books.stored.add(event.data):
+                self._violated(law, event, detail)
             if books.available < 0:
                 self._violated("no-balance-below-zero", event, f"{books.available} available")
         self._last = event
@@ -111,6 +119,20 @@ class PartitionAudit:
             case ev.CreditsRegenerated(amount=amount, balance=balance):
                 books.regenerated += amount
                 self._check_balance(books, event, balance)
+            case ev.CreditsExpired(units=units, balance=balance):
+                books.expired += units
+                self._check_balance(books, event, balance)
+            case ev.CreditsRefunded(job=job, units=units, balance=balance):
+                if books.charges.pop(job, None) != units:
+                    self._violated("a-charge-is-given-back-at-most-once", event, job)
+                books.refunded += units
+                self._check_balance(books, event, balance)
+            case ev.JobReused(job=job, of=of):
+                if job in books.live or job in books.ended:
+                    self._violated("a-job-is-accepted-once", event, job)
+                if of not in books.ended:
+                    self._violated("what-is-reused-had-succeeded", event, of)
+                books.ended.add(job)
             case ev.JobAccepted(job=job, lane=lane, in_flight_jobs_max=limit):
                 if job in books.live or job in books.ended:
                     self._violated("a-job-is-accepted-once", event, job)
@@ -123,10 +145,11 @@ class PartitionAudit:
                 books.reserved += units
                 self._check_balance(books, event, balance)
             case ev.CreditsCaptured(job=job, units=units, balance=balance):
-                if job in books.captured_jobs:
+                if job in books.charged_jobs:
                     self._violated("at-most-one-charge-a-job", event, job)
                 self._settle(books, event, job, units)
-                books.captured_jobs.add(job)
+                books.charged_jobs.add(job)
+                books.charges[job] = units
                 books.captured += units
                 self._check_balance(books, event, balance)
             case ev.CreditsReleased(job=job, units=units, balance=balance):

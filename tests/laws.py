@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from processors.accounts.ledger import BALANCE_MAX
 from processors.accounts.state import Account, Partition, Queued, Reservation, RingEntry, split_key
+from processors.assets.state import Album, Asset, Shared
 from processors.jobs.state import Attempted, Ending, Job, Waiting
 from processors.overlay import Record
 from processors.store import Store, decode_record
@@ -69,6 +70,21 @@ def _check_account(account: str, kinds: Mapping[str, Mapping[str, Record]]) -> N
         assert not numbers or numbers[0] == use.head, "the head of a queue is always taken"
         assert (use.ring >= 0) == (use.queued > 0 and use.running < use.limit)
 
+    _check_assets(account, header, kinds)
+
+
+def _check_assets(account: str, header: Account, kinds: Mapping[str, Mapping[str, Record]]) -> None:
+    assert header.albums == sum(isinstance(album, Album) for album in kinds.get("album", {}).values())
+    assets = {name: a for name, a in kinds.get("asset", {}).items() if isinstance(a, Asset)}
+    numbers = [asset.number for asset in assets.values()]
+    assert len(set(numbers)) == len(numbers), f"{account} has two assets of one number"
+    assert max(numbers, default=0) <= header.assets
+    references = Counter(asset.object.key for asset in assets.values())
+    for key, shared in kinds.get("shared", {}).items():
+        assert isinstance(shared, Shared)
+        assert shared.references == references[key] > 0, f"{key} has {references[key]} references"
+    assert all(n == 1 or key in kinds.get("shared", {}) for key, n in references.items())
+
 
 def check_header(header: Account) -> None:
     """Conservation and bounds of one account's money."""
@@ -79,6 +95,8 @@ def check_header(header: Account) -> None:
     for units in (header.regenerated, header.refunded, header.captured, header.reserved, header.expired):
         assert 0 <= units <= BALANCE_MAX
     assert 0 <= header.available <= BALANCE_MAX
+    assert all(lot.units >= 0 for lot in header.lots)
+    assert sum(lot.units for lot in header.lots) <= header.available, "what is in lots can be spent"
     assert all(use.units >= 0 for use in header.windows)
     assert len({use.kind for use in header.windows}) == len(header.windows)
 
@@ -122,6 +140,17 @@ def check_log(events: Iterable[ev.Event], *, quiet: bool = False) -> None:
         assert event.version == versions[event.account], f"{event.account} has version {event.version} out of turn"
         data, account = event.data, event.account
         match data:
+            case ev.CreditsExpired():
+                balances[account] -= data.units
+            case ev.CreditsRefunded():
+                assert captured[account, data.job] == 1, f"{data.job} was refunded, not charged"
+                captured[account, data.job] += 1
+                balances[account] += data.units
+            case ev.JobReused():
+                assert (account, data.job) not in accepted, f"{data.job} was accepted twice"
+                assert (account, data.of) in ended
+                accepted.add((account, data.job))
+                ended[account, data.job] += 1
             case ev.CreditsGranted() | ev.CreditsRegenerated():
                 balances[account] += data.amount
             case ev.JobAccepted():
@@ -145,7 +174,8 @@ def check_log(events: Iterable[ev.Event], *, quiet: bool = False) -> None:
             case _:
                 pass
         assert balances[account] >= 0, f"{account} fell below zero at {event.position}"
-        announces = isinstance(data, ev.JobAccepted | ev.JobCanceled)  # their balance is the one after the next event
+        # these announce the balance that the events after them lead to
+        announces = isinstance(data, ev.JobAccepted | ev.JobCanceled | ev.GroupAccepted)
         if isinstance(balance := getattr(data, "balance", None), int) and not announces:
             assert balance == balances[account], f"{event.position} shows {balance}, the sum is {balances[account]}"
     if quiet:

@@ -23,6 +23,11 @@ def register_asset(draft: Draft, command: cmd.RegisterAsset) -> None:
     if opened is None or answered_before(draft):
         return
     header, terms, _ = opened
+    known = live_asset(draft, account, command.asset)
+    if known is not None:
+        ignore(draft, account, "asset-exists", command.asset)
+        draft.answer(draft.envelope.reply, account, AssetAccepted(command.asset, known.number, known.object))
+        return
     if command.album is not None and draft.get(album_key(account, command.album)) is None:
         refuse(draft, account, no.AlbumUnknown(command.album))
         return

@@ -20,14 +20,14 @@ from schemas import topics
 from schemas.codec import pack_items
 from schemas.plans import AccountTerms, CostRule, ModelTerms, Plan, RegenerationTerms, WindowTerms
 from schemas.replies import JobEndedAnswer, decode_replies
-from schemas.work import WorkItem, decode_work
+from schemas.work import PurgeItem, WorkItem, decode_purge, decode_work
 from tests.laws import check_log, check_state, decoded
 
 T0 = 1_800_000_000_000
 STREAM = "partition-0"
 ACCOUNTS = ("acct_anna", "acct_ben", "acct_cara", "acct_dan")
-RESULT = cmd.StoredObject("acct/job/1", 10, "ab" * 32, "png", 4, 4)
 ADDRESSING = Addressing("test", 1)
+PURGES = topics.dispatch_topic(topics.HOUSEKEEPING)
 SECOND, HOUR, DAY = 1_000, 3_600_000, 86_400_000
 
 
@@ -56,6 +56,20 @@ KINDS = (
     "plan",
     *("tick",) * 3,
     "garbage",
+    *("group",) * 2,
+    "identical",
+    *("lot",) * 2,
+    "refund",
+    "set-plan",
+    *("crash",) * 2,
+    "delete",
+    "publish",
+    "views",
+    "album",
+    "drop-album",
+    *("move",) * 2,
+    *("purged",) * 2,
+    "erase",
 )
 PAUSES = (0, 0, 0, 1, SECOND, 5 * SECOND, 20 * SECOND, 61 * SECOND, 200 * SECOND, HOUR, DAY)
 
@@ -75,12 +89,24 @@ def plan_of(version: int) -> Plan:
         queued_jobs_max=6,
         queue_ttl_ms=10 * 60 * SECOND,
     )
+    gold = msgspec.structs.replace(
+        metered,
+        lane="priority",
+        weight=2,
+        originals="purge",
+        uploads_ttl_ms=3 * DAY,
+        results_ttl_ms=2 * DAY,
+        reuse_ttl_ms=DAY,
+        param_limits={"x": 2},
+        albums_max=2,
+    )
     models = {
         name: ModelTerms(engine=name, engine_version="1", lane=lane, cost=CostRule(cost), takes_input=False)
         for name, lane, cost in (("a", "standard", 1), ("b", "standard", 3), ("c", "video", 2))
     }
-    lanes = {"standard": 2 + version % 2, "video": 1}
-    return Plan(version=version, products={"p": {"default": metered}}, models=models, lane_released_jobs_max=lanes)
+    lanes = {"standard": 2 + version % 2, "video": 1, "priority": 2, "batch": 1}
+    products = {"p": {"default": metered, "gold": gold}}
+    return Plan(version=version, products=products, models=models, lane_released_jobs_max=lanes)
 
 
 class Player:
@@ -94,9 +120,12 @@ class Player:
         self.outgoing: list[Outgoing] = []
         self.events: list[ev.Event] = []
         self.work: list[WorkItem] = []
+        self.purges: list[PurgeItem] = []
         self.ended_answers: list[JobEndedAnswer] = []
         self.plan_version = 1
         self.jobs = 0
+        self.assets: list[tuple[str, str]] = []
+        self.albums: list[tuple[str, str]] = []
         self.check_each = True
         self.decide([self._envelope(cmd.PublishPlan(plan_of(1)), STREAM)])
 
@@ -112,7 +141,9 @@ class Player:
         self.events += events
         self.outgoing += records
         for record in records:
-            if record.topic.startswith("dispatch."):
+            if record.topic == PURGES:
+                self.purges.append(decode_purge(record.value or b""))
+            elif record.topic.startswith("dispatch."):
                 self.work.append(decode_work(record.value or b""))
             elif record.topic == topics.REPLIES:
                 answers = [reply.answer for reply in decode_replies(record.value or b"")]
@@ -132,6 +163,9 @@ class Player:
     def quiet(self) -> "Player":
         """Let time pass until nothing is due any more: no dispatcher ever answers again."""
         for _ in range(10_000):
+            for item in self.purges:
+                self.decide([self._envelope(cmd.RecordPurge(item.purge), item.account)])
+            self.purges.clear()
             due_ms = self.store.next_due_ms()
             if due_ms is None:
                 break
@@ -165,16 +199,20 @@ class Player:
             case "renew":
                 return self._envelope(cmd.RenewLease(job, attempt), owner)
             case "succeed":
-                return self._envelope(cmd.RecordOutcome(job, attempt, cmd.Succeeded(RESULT, 5)), owner)
-            case "fail" | "stumble" | "away":
-                cause = {"fail": "permanent", "stumble": "transient", "away": "engine-unavailable"}[step.kind]
+                result = _picture(f"{owner}/{job}/{attempt}-{step.number % 2}")
+                return self._envelope(cmd.RecordOutcome(job, attempt, cmd.Succeeded(result, 5)), owner)
+            case "fail" | "stumble" | "away" | "crash":
+                causes = {"fail": "permanent", "stumble": "transient", "away": "engine-unavailable"}
+                cause = causes.get(step.kind, "engine-crashed")
                 return self._envelope(cmd.RecordOutcome(job, attempt, _failed(cause)), owner)
             case "cancel":
                 return self._envelope(cmd.CancelJob(f"job_{1 + step.number % max(1, self.jobs)}"), account, reply="c")
             case "grant":
                 return self._envelope(cmd.GrantCredits(step.number - 5, "gift"), account, key=f"g{step.number}")
             case "asset":
-                return self._envelope(cmd.RegisterAsset(f"asset_{self.offset}", RESULT), account)
+                name, picture = f"asset_u{self.offset}", _picture(f"{account}/asset_u{self.offset}")
+                self.assets.append((account, name))
+                return self._envelope(cmd.RegisterAsset(name, picture), account)
             case "open":
                 return self._envelope(cmd.OpenAccount(), account)
             case "plan":
@@ -182,8 +220,55 @@ class Player:
                 return self._envelope(cmd.PublishPlan(plan_of(self.plan_version)), STREAM)
             case "tick":
                 return self._envelope(cmd.Tick(), STREAM)
-            case _:
+            case "garbage":
                 return b"?" * step.number
+            case _:
+                return self._rarer(step, account)
+
+    def _rarer(self, step: Step, account: str) -> cmd.Envelope:
+        """Groups, money and what is stored."""
+        number, said = step.number, self._envelope
+        made = f"asset_{1 + number % max(1, self.jobs)}"
+        owner, asset = self.assets[-1 - number % len(self.assets)] if self.assets and number % 3 else (account, made)
+        album = self.albums[-1 - number % len(self.albums)][1] if self.albums else "album_none"
+        match step.kind:
+            case "group":
+                self.jobs += 3
+                names = (f"job_{self.jobs - 2}", f"job_{self.jobs - 1}", f"job_{self.jobs}")
+                jobs = tuple(cmd.GroupedJob(name, "abc"[number % 3], {"x": number % 4}) for name in names)
+                group = cmd.SubmitGroup(f"group_{self.jobs}", jobs, bulk=number % 2 == 0)
+                return said(group, account, key=f"group{number}", reply="g")
+            case "identical":
+                self.jobs += 1
+                source = asset if number % 2 and owner == account else None
+                same = cmd.SubmitJob(f"job_{self.jobs}", "a", {}, source, bulk=number % 5 == 0)
+                return said(same, account, reply="i")
+            case "lot":
+                expires_ms = self.now_ms + (DAY if number % 2 else HOUR) if number % 3 else None
+                return said(cmd.GrantCredits(number - 2, "lot", expires_ms, number % 5 - 2), account)
+            case "refund":
+                return said(cmd.RefundJob(f"job_{1 + number % max(1, self.jobs)}", "sorry"), account, key=f"r{number}")
+            case "set-plan":
+                return said(cmd.SetPlan(("default", "gold", "gold", "none")[number % 4]), account, key=f"p{number}")
+            case "delete":
+                return said(cmd.DeleteAsset(asset, (f"job_{self.jobs}",)), owner, key=f"d{number}")
+            case "publish":
+                return said(cmd.SetVisibility(asset, number % 4 > 0), owner)
+            case "views":
+                return said(cmd.RecordViews(((asset, number), ("asset_none", 1))), owner)
+            case "album":
+                self.albums.append((account, f"album_{self.offset}"))
+                return said(cmd.CreateAlbum(f"album_{self.offset}"), account, key=f"a{number}")
+            case "drop-album":
+                return said(cmd.DeleteAlbum(album), owner)
+            case "move":
+                source = self.albums[0][1] if number % 2 and self.albums else None
+                return said(cmd.MoveAssets(album, (asset, made, "asset_none"), source), owner)
+            case "purged":
+                item = self.purges[number % len(self.purges)] if self.purges else None
+                return said(cmd.RecordPurge(item.purge if item else "0.0.0.0"), item.account if item else account)
+            case _:
+                return said(cmd.EraseAccount(), account)
 
     def _envelope(
         self, command: cmd.AnyCommand, account: str, key: str | None = None, reply: str | None = None
@@ -197,6 +282,10 @@ class Player:
             reply=cmd.ReplyAddress("gw_1", reply) if reply else None,
             idempotency=cmd.IdempotencyKey(key, key) if key else None,
         )
+
+
+def _picture(key: str) -> cmd.StoredObject:
+    return cmd.StoredObject(key, 10, "ab" * 32, "png", 4, 4)
 
 
 def _failed(cause: str) -> cmd.Failed:

@@ -131,7 +131,9 @@ def _applied(values: Sequence[bytes], commands_a_transaction: int) -> tuple[list
     with patch.object(batch_module, "COMMANDS_A_TRANSACTION_MAX", commands_a_transaction):
         for offset, value in enumerate([pack_items([encode_command(PUBLISH)]), *values]):
             while progress.next()[0] == offset:
-                batch = Batch(store, replace(progress, stopped=False, troubles=()), 0, ADDRESSING)
+                if progress.stopped:  # an operator lets it go on
+                    progress = replace(progress, stopped=False, troubles=())
+                batch = Batch(store, progress, 0, ADDRESSING)
                 batch.add(Record(offset, T0 + 20_000 * offset, None, value))
                 events += [record.value for record in batch.records() if record.topic == topics.EVENTS]
                 progress = batch.progress

@@ -25,9 +25,9 @@ from tests.simulation.virtual import VirtualClock
 PARTITION = 0
 STREAM = partition_stream(PARTITION)
 ACCOUNTS = ("acct_anna", "acct_ben", "acct_cara")
-RESULT = cmd.StoredObject("acct/job/1", 10, "ab" * 32, "png", 4, 4)
 LANE = topics.dispatch_topic("standard")
-NAMES = (topics.COMMANDS, topics.EVENTS, topics.ACCOUNTS, LANE, topics.REPLIES, topics.DEAD_LETTERS)
+PURGES = topics.dispatch_topic(topics.HOUSEKEEPING)
+NAMES = (topics.COMMANDS, topics.EVENTS, topics.ACCOUNTS, LANE, PURGES, topics.REPLIES, topics.DEAD_LETTERS)
 
 
 def plan() -> Plan:

@@ -12,9 +12,9 @@ from processors import batch as batch_module
 from processors.decide import decide
 from processors.draft import Draft
 from schemas import commands as cmd
-from schemas.work import decode_work
+from schemas.work import decode_purge, decode_work
 from tests.simulation.checker import check
-from tests.simulation.cluster import ACCOUNTS, LANE, PARTITION, RESULT, Cluster
+from tests.simulation.cluster import ACCOUNTS, LANE, PARTITION, PURGES, Cluster
 
 TROUBLED_S = 40.0
 LOST = 0.03
@@ -39,7 +39,7 @@ class Scenario:
             patch.object(batch_module, "COMMANDS_A_TRANSACTION_MAX", limit),
             patch.object(batch_module, "decide", self._decide_or_raise),
         ):
-            background = [asyncio.create_task(part) for part in (self._own(), self._dispatch())]
+            background = [asyncio.create_task(part) for part in (self._own(), self._dispatch(), self._housekeep())]
             async with asyncio.timeout(TROUBLED_S * 3):
                 parts = (self._client, self._saboteur, self._operator)
                 await asyncio.gather(*(self._for_a_while(part) for part in parts))
@@ -108,11 +108,25 @@ class Scenario:
                     if self.random.random() >= LOST:
                         await self._attempt(item.job, item.account, item.attempt)
 
+    async def _housekeep(self) -> None:
+        """Reports purges, some of them never, some twice."""
+        handled = 0
+        while True:
+            await asyncio.sleep(0.5)
+            begin, handled = handled, await self.cluster.log.end_offset(PURGES, PARTITION)
+            if begin == handled:
+                continue
+            async for records in self.cluster.log.read(PURGES, PARTITION, begin, handled):
+                for item in (decode_purge(record.value or b"") for record in records):
+                    for _ in range(self.random.choice((0, 1, 1, 1, 2))):
+                        await self._say(item.account, cmd.RecordPurge(item.purge))
+
     async def _attempt(self, job: str, account: str, attempt: int) -> None:
         chance = self.random.random()
-        how: cmd.Succeeded | cmd.Failed = cmd.Succeeded(RESULT, 3)
+        key = f"{account}/{job}/{attempt}-{self.random.randrange(1_000)}"
+        how: cmd.Succeeded | cmd.Failed = cmd.Succeeded(cmd.StoredObject(key, 10, "ab" * 32, "png", 4, 4), 3)
         if chance < 0.3:
-            cause = self.random.choice(("permanent", "transient", "engine-unavailable"))
+            cause = self.random.choice(("permanent", "transient", "engine-unavailable", "engine-crashed"))
             how = msgspec.convert({"kind": "failed", "cause": cause, "reason": "r", "detail": "d"}, cmd.Failed)
         outcome = cmd.RecordOutcome(job, attempt, how)
         if self.random.random() >= LOST:

@@ -15,7 +15,7 @@ from schemas import events as ev
 from schemas import topics
 from schemas.codec import pack_items
 from tests.simulation.checker import check
-from tests.simulation.cluster import PARTITION, RESULT, Cluster
+from tests.simulation.cluster import PARTITION, Cluster
 from tests.simulation.harness import run_until_applied, simulated, types
 
 
@@ -185,7 +185,8 @@ async def test_a_whole_job() -> None:
     await asyncio.sleep(1)
     (item,) = await cluster.work()
     await cluster.send(cluster.envelope(cmd.AttemptStarted(item.job, 1, "d"), item.account))
-    await cluster.send(cluster.envelope(cmd.RecordOutcome(item.job, 1, cmd.Succeeded(RESULT, 3)), item.account))
+    how = cmd.Succeeded(cmd.StoredObject("acct/job/1", 10, "ab" * 32, "png", 4, 4), 3)
+    await cluster.send(cluster.envelope(cmd.RecordOutcome(item.job, 1, how), item.account))
     await asyncio.sleep(1)
     assert (await types(cluster))[-2:] == ["job-succeeded", "credits-captured"]
     owning.cancel()

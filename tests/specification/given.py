@@ -23,7 +23,8 @@ from schemas import events as ev
 from schemas.identifiers import partition_stream
 from schemas.plans import AccountTerms, CostRule, LeaseTerms, ModelTerms, Plan
 from schemas.replies import AnyAnswer
-from schemas.work import WorkItem, decode_work
+from schemas.topics import HOUSEKEEPING, dispatch_topic
+from schemas.work import PurgeItem, WorkItem, decode_purge, decode_work
 from tests.laws import check_state, state_of
 
 T0 = 1_800_000_000_000  # 2027-01-15T08:00:00Z
@@ -41,8 +42,8 @@ RENEWED = cmd.RenewLease("job_1", 1)
 
 
 def terms(**changes: Any) -> AccountTerms:
-    """Terms that open with 10 credits and let two jobs run."""
-    return replace(AccountTerms(opening_credits=10, in_flight_jobs_max=2), **changes)
+    """Terms that open with 10 credits, let two jobs run and have no thresholds."""
+    return replace(AccountTerms(opening_credits=10, in_flight_jobs_max=2, thresholds=()), **changes)
 
 
 def model(**changes: Any) -> ModelTerms:
@@ -72,7 +73,12 @@ def submit(job: str, model_slug: str = "echo", **changes: Any) -> cmd.SubmitJob:
 
 def outcome(job: str, attempt: int = 1, how: cmd.Succeeded | cmd.Failed | None = None) -> cmd.RecordOutcome:
     """A success unless told otherwise."""
-    return cmd.RecordOutcome(job, attempt, how or cmd.Succeeded(RESULT, 25))
+    return cmd.RecordOutcome(job, attempt, how or cmd.Succeeded(result_of(job, attempt), 25))
+
+
+def result_of(job: str, attempt: int = 1) -> cmd.StoredObject:
+    """The picture that the attempt makes."""
+    return replace(RESULT, key=f"acct_anna/{job}/{attempt}")
 
 
 def failed(cause: Any = "permanent", reason: str = "model-error", detail: str = "It broke.") -> cmd.Failed:
@@ -121,6 +127,7 @@ class Then(NamedTuple):
     events: list[ev.AnyEvent]
     answers: list[tuple[str, AnyAnswer]]
     work: list[WorkItem]
+    purges: list[PurgeItem]
 
     @property
     def types(self) -> list[str]:
@@ -170,17 +177,15 @@ class World:
         self.store.take_writes()
         self.log.extend(draft.events)
         check_state(state_of(self.store))
-        work = [
-            decode_work(record.value or b"")
-            for record in draft_records(draft, Addressing("test", 1))
-            if record.topic.startswith("dispatch.")
-        ]
+        records = draft_records(draft, Addressing("test", 1))
+        purges = dispatch_topic(HOUSEKEEPING)
         return Then(
             draft,
             [(event.account, event.data) for event in draft.events],
             [event.data for event in draft.events if event.account == account],
             [(reply.correlation, reply.answer) for _, reply in draft.answers],
-            work,
+            [decode_work(r.value or b"") for r in records if r.topic.startswith("dispatch.") and r.topic != purges],
+            [decode_purge(r.value or b"") for r in records if r.topic == purges],
         )
 
     def tick(self, at: int) -> Then:

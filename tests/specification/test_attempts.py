@@ -97,15 +97,23 @@ def test_a_success_charges_once_and_makes_an_asset(before: tuple[cmd.AnyCommand,
 
 def test_the_first_outcome_counts_and_every_other_is_ignored() -> None:
     world = submitted().given(outcome("job_1"))
-    for late in (outcome("job_1"), outcome("job_1", 1, failed()), outcome("job_1", 2)):
+    for late in (outcome("job_1"), outcome("job_1", 1, failed())):
         then = world.when(late)
         assert then.events == [LATE]
         assert then.answers == []
     assert world.header().captured == 1
 
 
-def test_an_outcome_of_another_attempt_is_ignored() -> None:
-    assert submitted().when(outcome("job_1", 2)).events == [LATE]
+def test_an_outcome_of_another_attempt_is_ignored_and_its_bytes_are_purged() -> None:
+    then = submitted().when(outcome("job_1", 2))
+    assert then.events[0] == LATE
+    assert [(item.account, item.keys) for item in then.purges] == [(ANNA, ("acct_anna/job_1/2",))]
+
+
+def test_the_bytes_of_the_outcome_that_counts_are_never_purged() -> None:
+    world = submitted().given(outcome("job_1"))
+    assert world.when(outcome("job_1")).purges == []
+    assert world.when(outcome("job_1", 2)).purges[0].keys == ("acct_anna/job_1/2",)
 
 
 def test_a_permanent_failure_ends_the_job_and_gives_everything_back() -> None:
@@ -228,10 +236,12 @@ def test_a_slot_stays_taken_until_the_canceled_attempt_ends() -> None:
     assert isinstance(job.phase, Ending)
     assert job.status == "canceled"
     then = world.when(outcome("job_1"))
-    assert then.events == [ev.AttemptEnded("job_1", 1, "outcome-after-cancel", False, None), released("job_2")]
+    ended = ev.AttemptEnded("job_1", 1, "outcome-after-cancel", False, None)
+    assert [event for event in then.events if not isinstance(event, ev.PurgeReleased)] == [ended, released("job_2")]
+    assert then.purges[0].keys == ("acct_anna/job_1/1",)
     assert then.answers == []
     assert world.header().captured == 0
-    assert world.when(outcome("job_1")).events == [LATE]
+    assert world.when(outcome("job_1")).events[0] == LATE
 
 
 def test_a_canceled_attempt_that_falls_silent_frees_its_slot() -> None:

@@ -1,6 +1,7 @@
 """Plans, opening, regeneration, grants, assets."""
 
 import pytest
+from msgspec.structs import replace
 
 from schemas import commands as cmd
 from schemas import events as ev
@@ -79,9 +80,10 @@ def test_a_plan_name_of_the_token_chooses_the_terms_and_an_unknown_one_falls_bac
 def test_without_terms_nothing_opens(command: cmd.AnyCommand) -> None:
     name = str(command.__struct_config__.tag)
     then = World(plan()).when(command, product="unheard-of", reply="r")
-    assert then.all_events == [(STREAM, ev.CommandRefused(name, no.PlanMissing("unheard-of")))]
+    made = "job_1" if isinstance(command, cmd.SubmitJob) else None
+    assert then.all_events == [(STREAM, ev.CommandRefused(name, no.PlanMissing("unheard-of"), made))]
     assert then.answers == [("r", Refused(no.PlanMissing("unheard-of")))]
-    assert World().when(command).all_events == [(STREAM, ev.CommandRefused(name, no.PlanMissing("darkroom")))]
+    assert World().when(command).all_events == [(STREAM, ev.CommandRefused(name, no.PlanMissing("darkroom"), made))]
 
 
 REGENERATING = AccountTerms(opening_credits=10, regeneration=RegenerationTerms(2, 15 * MINUTE, 15))
@@ -176,8 +178,9 @@ def test_assets_are_numbered_in_their_account() -> None:
     first = world.when(cmd.RegisterAsset("asset_a", PICTURE, "sealed-name"), reply="r")
     assert first.events[2:] == [ev.AssetRegistered("asset_a", 1, PICTURE, "sealed-name", None)]
     assert first.answers == [("r", AssetAccepted("asset_a", 1, PICTURE))]
-    assert world.when(cmd.RegisterAsset("asset_b", PICTURE)).events == [
-        ev.AssetRegistered("asset_b", 2, PICTURE, None, None)
+    other = replace(PICTURE, key="acct_anna/asset_b")
+    assert world.when(cmd.RegisterAsset("asset_b", other)).events == [
+        ev.AssetRegistered("asset_b", 2, other, None, None)
     ]
     assert world.when(cmd.RegisterAsset("asset_c", PICTURE), account="acct_ben").events[2:] == [
         ev.AssetRegistered("asset_c", 1, PICTURE, None, None)
@@ -187,7 +190,7 @@ def test_assets_are_numbered_in_their_account() -> None:
 def test_an_asset_under_a_key_is_registered_once() -> None:
     world = World(plan()).given(cmd.RegisterAsset("asset_a", PICTURE), key=("k", "f"))
     then = world.when(cmd.RegisterAsset("asset_b", PICTURE), key=("k", "f"), reply="r")
-    assert then.events == [ev.CommandDuplicate("register-asset", "0.1.0.0", "asset_a", None)]
+    assert then.events == [ev.CommandDuplicate("register-asset", "0.1.0.0", "asset_a", None, "asset_b")]
     assert then.answers == [("r", AssetAccepted("asset_a", 1, PICTURE))]
 
 

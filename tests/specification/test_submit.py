@@ -89,7 +89,7 @@ def test_parameters_add_to_the_price(scale: int, cost: int) -> None:
 def test_what_does_not_fit_is_refused_and_costs_nothing(command: cmd.SubmitJob, refusal: no.AnyRefusal) -> None:
     world = opened()
     then = world.when(command, reply="r")
-    assert then.events == [ev.CommandRefused("submit-job", refusal)]
+    assert then.events == [ev.CommandRefused("submit-job", refusal, "job_1")]
     assert then.answers == [("r", Refused(refusal))]
     assert world.header().available == 10
 
@@ -97,13 +97,13 @@ def test_what_does_not_fit_is_refused_and_costs_nothing(command: cmd.SubmitJob, 
 def test_another_accounts_asset_is_unknown() -> None:
     world = opened().given(cmd.RegisterAsset("asset_p", PICTURE), account=BEN)
     then = world.when(submit("job_1", "upscale", input="asset_p"))
-    assert then.events == [ev.CommandRefused("submit-job", no.AssetUnknown("asset_p"))]
+    assert then.events == [ev.CommandRefused("submit-job", no.AssetUnknown("asset_p"), "job_1")]
 
 
 def test_credits_that_are_reserved_cannot_be_spent_again() -> None:
     world = opened().given(submit("job_1", "dear"))
     then = world.when(submit("job_2", "dear"), reply="r")
-    assert then.events == [ev.CommandRefused("submit-job", no.InsufficientCredits(7, 3))]
+    assert then.events == [ev.CommandRefused("submit-job", no.InsufficientCredits(7, 3), "job_2")]
     assert then.answers == [("r", Refused(no.InsufficientCredits(7, 3)))]
 
 
@@ -120,7 +120,7 @@ def test_terms_without_a_balance_reserve_no_units_but_the_windows() -> None:
 def test_a_day_ends_at_midnight_utc() -> None:
     world = opened(windows=(WindowTerms("day", 2),), in_flight_jobs_max=9).given(submit("job_1"), submit("job_2"))
     refusal = no.QuotaExceeded("day", 2, 2, T0 + MIDNIGHT)
-    assert world.when(submit("job_3"), at=MIDNIGHT - 1).events == [ev.CommandRefused("submit-job", refusal)]
+    assert world.when(submit("job_3"), at=MIDNIGHT - 1).events == [ev.CommandRefused("submit-job", refusal, "job_3")]
     assert world.when(submit("job_4"), at=MIDNIGHT).types[0] == "job-accepted"
     assert world.header().windows == (ev.WindowUse("day", T0 + MIDNIGHT, 1),)
 
@@ -129,19 +129,19 @@ def test_a_month_ends_with_its_last_day() -> None:
     world = opened(windows=(WindowTerms("month", 1),)).given(submit("job_1"))
     resets_ms = T0 + 16 * DAY + 16 * HOUR  # 2027-02-01T00:00:00Z
     refusal = no.QuotaExceeded("month", 1, 1, resets_ms)
-    assert world.when(submit("job_2"), at=16 * DAY).events == [ev.CommandRefused("submit-job", refusal)]
+    assert world.when(submit("job_2"), at=16 * DAY).events == [ev.CommandRefused("submit-job", refusal, "job_2")]
     assert world.when(submit("job_3"), at=resets_ms - T0).types[0] == "job-accepted"
 
 
 def test_windows_are_asked_before_the_balance() -> None:
     world = opened(opening_credits=1, windows=(WindowTerms("day", 1), WindowTerms("month", 9))).given(submit("job_1"))
     refusal = no.QuotaExceeded("day", 1, 1, T0 + MIDNIGHT)
-    assert world.when(submit("job_2")).events == [ev.CommandRefused("submit-job", refusal)]
+    assert world.when(submit("job_2")).events == [ev.CommandRefused("submit-job", refusal, "job_2")]
 
 
 def test_a_full_queue_refuses() -> None:
     world = opened(in_flight_jobs_max=1, queued_jobs_max=2).given(submit("job_1"), submit("job_2"), submit("job_3"))
-    assert world.when(submit("job_4")).events == [ev.CommandRefused("submit-job", no.QueueFull(2))]
+    assert world.when(submit("job_4")).events == [ev.CommandRefused("submit-job", no.QueueFull(2), "job_4")]
     world.given(outcome("job_1"))
     assert world.when(submit("job_4")).types == ["job-accepted", "credits-reserved"]
 
@@ -149,7 +149,9 @@ def test_a_full_queue_refuses() -> None:
 def test_a_key_makes_one_job_and_gives_one_answer() -> None:
     world = opened().given(submit("job_1"), key=("k", "f"), reply="r1")
     then = world.when(submit("job_2"), key=("k", "f"), reply="r2", at=DAY)
-    assert then.events == [ev.CommandDuplicate("submit-job", "0.2.0.0", "job_1", cmd.ReplyAddress(GATEWAY, "r2"))]
+    assert then.events == [
+        ev.CommandDuplicate("submit-job", "0.2.0.0", "job_1", cmd.ReplyAddress(GATEWAY, "r2"), "job_2")
+    ]
     assert then.answers == [("r2", JobDecided("job_1", "accepted", 1, 9))]
     assert then.draft.answers[0][1].position == "0.2.0.0"
     assert world.header().available == 9
@@ -158,7 +160,7 @@ def test_a_key_makes_one_job_and_gives_one_answer() -> None:
 def test_a_key_with_other_content_is_refused() -> None:
     world = opened().given(submit("job_1"), key=("k", "f"))
     then = world.when(submit("job_2"), key=("k", "other"), reply="r")
-    assert then.events == [ev.CommandRefused("submit-job", no.IdempotencyMismatch("job_1"))]
+    assert then.events == [ev.CommandRefused("submit-job", no.IdempotencyMismatch("job_1"), "job_2")]
     assert then.answers == [("r", Refused(no.IdempotencyMismatch("job_1")))]
 
 

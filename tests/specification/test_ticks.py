@@ -99,4 +99,6 @@ def test_past_events_alone_are_enough_to_decide_by() -> None:
     world.given_event(ANNA, ev.AccountOpened("default", 1, None))
     world.given_event(ANNA, ev.CreditsGranted(1, "gift", 1, None))
     assert world.when(submit("job_1")).types == ["job-accepted", "credits-reserved", "attempt-released"]
-    assert world.when(submit("job_2")).events == [ev.CommandRefused("submit-job", no.InsufficientCredits(1, 0))]
+    assert world.when(submit("job_2")).events == [
+        ev.CommandRefused("submit-job", no.InsufficientCredits(1, 0), "job_2")
+    ]
