@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,6 +20,7 @@ from infra.postgres.outcomes import TERMINAL, JobOutcome
 from infra.sealing.content import JOB, JobSecrets, encode_secrets
 from ingest.intake import Decision, Intake, Who, caller_as_who
 from ingest.jobs import CheckedParams
+from ingest.remote import located
 from ingest.shapes import METADATA_BYTES_MAX, JobRequest, grant_decoder, job_decoder, preference_of
 from schemas.catalogue import validate_input
 from schemas.commands import CancelJob, GrantCredits, SubmitJob
@@ -40,6 +42,8 @@ async def submit_job(request: Request) -> Response:
     body = await json_body(request, job_decoder)
     minted = intake.minted(request)
     checked = intake.params.check(body)
+    if body.input is not None and checked.entry.input != "none":
+        body = replace(body, input=await located(intake, request, who, minted.key, body.input))
     await _check_input(intake, who, body, checked)
     sealed = await _sealed_job(intake, who, body, checked.texts)
     waits_until_ms = ports.clock.now_ms() + wait_s * 1000 if wait_s else None
@@ -124,10 +128,12 @@ async def grant_credits(request: Request) -> Response:
 async def _check_input(intake: Intake, who: Who, body: JobRequest, checked: CheckedParams) -> None:
     """Raise Problem 400 where the model cannot work on the picture; one that nobody knows yet is the decider's."""
     size = None
-    if body.input is not None:
+    if body.input is not None and checked.entry.input == "none":
+        size = (1, 1)  # any: it takes no picture
+    elif body.input is not None:
         if body.input.asset is None:
-            raise bad_field("input", 'Name one of your assets, as `{"asset": …}`.')
-        size = await intake.sizes.of(who.account, body.input.asset) if checked.entry.input == "required" else (1, 1)
+            raise bad_field("input", 'Name one of your assets, as `{"asset": …}`, or a picture, as `{"url": …}`.')
+        size = await intake.sizes.of(who.account, body.input.asset)
         if size is None:
             return
     elif checked.entry.input == "none":

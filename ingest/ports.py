@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from infra.clock import Clock
 from infra.http.last_positions import LastPositions
 from infra.ids import IdSource
 from infra.kafka.ports import Appender
-from infra.postgres.outcomes import JobOutcome
+from infra.postgres.outcomes import JobOutcome, KnownAsset
+from infra.remote.fetch import GuardedFetcher, RemoteFetcher
 from infra.s3.store import ObjectStore
 from infra.sealing.keys import KeyRing
 from ingest.replies import Waiters
@@ -28,6 +30,14 @@ class ReadSide(Protocol):
 
     async def asset_size(self, account: str, asset: str) -> Size | None:
         """Width and height of an asset in pixels."""
+        ...
+
+    async def asset(self, account: str, asset: str) -> KnownAsset | None:
+        """An asset, also one that has ended."""
+        ...
+
+    async def live_jobs_on(self, account: str, asset: str, most: int) -> Sequence[str]:
+        """Jobs that have not ended and work on the asset, as far as they are known."""
         ...
 
     async def has_reached(self, position: Position) -> bool:
@@ -51,6 +61,7 @@ class IngestPorts:
     identifier_key: bytes
     partitions: int
     base_url: str
+    remote: RemoteFetcher = field(default_factory=GuardedFetcher)
     decision_wait_s: float = 10.0
     ask_read_side_after_s: float = 1.0
     catch_up_wait_s: float = 1.0
@@ -62,6 +73,8 @@ class MemoryReadSide:
     def __init__(self) -> None:
         self.jobs: dict[tuple[str, str], JobOutcome] = {}
         self.sizes: dict[tuple[str, str], Size] = {}
+        self.assets: dict[tuple[str, str], KnownAsset] = {}
+        self.jobs_on: dict[tuple[str, str], tuple[str, ...]] = {}
         self.is_current = True
 
     async def job(self, account: str, job: str) -> JobOutcome | None:
@@ -69,6 +82,12 @@ class MemoryReadSide:
 
     async def asset_size(self, account: str, asset: str) -> Size | None:
         return self.sizes.get((account, asset))
+
+    async def asset(self, account: str, asset: str) -> KnownAsset | None:
+        return self.assets.get((account, asset))
+
+    async def live_jobs_on(self, account: str, asset: str, most: int) -> Sequence[str]:
+        return self.jobs_on.get((account, asset), ())[:most]
 
     async def has_reached(self, position: Position) -> bool:
         return self.is_current

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import asyncpg
 
 from infra.logs import get_logger
-from infra.postgres.outcomes import JobOutcome, job_outcome
+from infra.postgres.outcomes import JobOutcome, KnownAsset, job_outcome, known_asset, live_jobs_on
 from infra.postgres.pool import UNAVAILABLE
 from infra.postgres.positions import reached_positions
 from infra.postgres.readers import Reads
@@ -36,6 +38,20 @@ class PostgresReadSide:
             _log.warning("read-side-did-not-answer", reason=str(error))
             return None
         return None if row is None else (row["width"], row["height"])
+
+    async def asset(self, account: str, asset: str) -> KnownAsset | None:
+        try:
+            return await known_asset(self._reads, account, asset)
+        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+            _log.warning("read-side-did-not-answer", reason=str(error))
+            return None
+
+    async def live_jobs_on(self, account: str, asset: str, most: int) -> Sequence[str]:
+        try:
+            return await live_jobs_on(self._reads, account, asset, most)
+        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+            _log.warning("read-side-did-not-answer", reason=str(error))
+            return ()
 
     async def has_reached(self, position: Position) -> bool:
         try:

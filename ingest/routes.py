@@ -1,8 +1,9 @@
-"""Every write path in one table."""
+"""Every write path in one table; those of pictures and albums stand in `ingest.asset_routes`."""
 
-from infra.http.documents import AssetModel, JobModel
+from infra.http.documents import JobModel
 from infra.http.routing import Answer, Body, Operation
-from ingest import assets, native
+from ingest import asset_routes, native
+from ingest.asset_routes import POSITION
 from ingest.shapes import (
     BalanceModel,
     CanceledModel,
@@ -12,15 +13,6 @@ from ingest.shapes import (
     PreferHeaders,
 )
 
-_POSITION = {"Darkroom-Position": "Where the decision stands; a read with it sees at least that far."}
-_PICTURE_FORM = {
-    "type": "object",
-    "required": ["file"],
-    "properties": {
-        "file": {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP or HEIC."},
-        "album": {"type": "string", "description": "Id of the album that the picture goes to.", "maxLength": 64},
-    },
-}
 _JOB_EXAMPLE = {"model": "classical/upscale", "input": {"asset": "asset_…"}, "params": {"scale": 2}}
 
 ROUTES: tuple[Operation, ...] = (
@@ -37,7 +29,7 @@ ROUTES: tuple[Operation, ...] = (
         headers=PreferHeaders,
         body=Body(model=JobRequestModel, example=_JOB_EXAMPLE),
         answers={
-            200: Answer(description="The job has ended.", model=JobModel, headers=_POSITION),
+            200: Answer(description="The job has ended.", model=JobModel, headers=POSITION),
             202: Answer(description="The job is accepted (or, with status `pending`, on the log).", model=JobModel),
         },
         problems=(402, 422, 429, 503),
@@ -54,29 +46,12 @@ ROUTES: tuple[Operation, ...] = (
         path_parameters={"id": "The job."},
         headers=KeyHeaders,
         answers={
-            200: Answer(description="The job is canceled.", model=CanceledModel, headers=_POSITION),
+            200: Answer(description="The job is canceled.", model=CanceledModel, headers=POSITION),
             202: Answer(description="The cancel is on the log, not decided yet.", model=CanceledModel),
         },
         problems=(404, 409, 503),
     ),
-    Operation(
-        method="POST",
-        path="/v1/assets",
-        handler=assets.upload_asset,
-        name="upload-asset",
-        audit="change",
-        tag="Assets",
-        summary="Upload a picture",
-        description="JPEG, PNG or WebP, up to 10 MiB and 64 megapixels. Usable when the answer comes.",
-        limit="uploads",
-        headers=KeyHeaders,
-        body=Body(media="multipart/form-data", schema=_PICTURE_FORM),
-        answers={
-            201: Answer(description="The picture is an asset of the account.", model=AssetModel, headers=_POSITION),
-            202: Answer(description="The asset is on the log, not decided yet.", model=AssetModel),
-        },
-        problems=(408, 413, 415, 422, 503),
-    ),
+    *asset_routes.ROUTES,
     Operation(
         method="POST",
         path="/v1/accounts/{account:path}:grant",
@@ -91,7 +66,7 @@ ROUTES: tuple[Operation, ...] = (
         headers=KeyHeaders,
         body=Body(model=GrantRequestModel, example={"amount": 100, "reason": "gift"}),
         answers={
-            200: Answer(description="The new balance.", model=BalanceModel, headers=_POSITION),
+            200: Answer(description="The new balance.", model=BalanceModel, headers=POSITION),
             202: Answer(description="The grant is on the log, not decided yet.", model=BalanceModel),
         },
         problems=(403, 422, 503),

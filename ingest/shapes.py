@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from infra.http.headers import headers_of
 from infra.http.problems import bad_field
+from infra.remote.fetch import URL_CHARS_MAX
 
 METADATA_BYTES_MAX = 2048
 WAIT_MAX_S = 120
@@ -20,9 +21,10 @@ _WAIT = re.compile(r"wait=([0-9]{1,9})")
 
 
 class JobInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the model works on: one of the account's assets."""
+    """What the model works on: one of the account's assets, or the picture behind a URL."""
 
     asset: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
+    url: Annotated[str, msgspec.Meta(min_length=1, max_length=URL_CHARS_MAX)] | None = None
 
 
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,7 +55,10 @@ class _Document(BaseModel):
 class JobInputModel(_Document):
     """Documents `JobInput`."""
 
-    asset: str = Field(description="Id of one of your assets.", min_length=1, max_length=64)
+    asset: str | None = Field(None, description="Id of one of your assets.", min_length=1, max_length=64)
+    url: str | None = Field(
+        None, description="Or the URL of a picture on a public server.", min_length=1, max_length=URL_CHARS_MAX
+    )
 
 
 class JobRequestModel(_Document):

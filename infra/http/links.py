@@ -23,6 +23,21 @@ def asset_path(asset: str) -> str:
     return f"/v1/assets/{asset}"
 
 
+def asset_complete_path(asset: str) -> str:
+    """POST here makes what was put by a signed URL an asset."""
+    return f"/v1/assets/{asset}:complete"
+
+
+def media_path(asset: str) -> str:
+    """The bytes of an asset, for everybody while it is public."""
+    return f"/v1/media/{asset}"
+
+
+def album_path(album: str) -> str:
+    """An album."""
+    return f"/v1/albums/{album}"
+
+
 def job_links(base_url: str, job: str) -> dict[str, str]:
     """The `links` member of a job's document."""
     return {

@@ -75,11 +75,24 @@ def body_too_large(bytes_max: int) -> Problem:
 
 async def json_body(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
     """The JSON body as the decoder's type. Raises Problem 400 naming the field, 413, 415."""
+    _check_kind(request)
+    body = b"".join([chunk async for chunk in body_chunks(request, JSON_BYTES_MAX)])
+    return decode_json(body, decoder)
+
+
+async def optional_json_body(request: Request, decoder: msgspec.json.Decoder[T], default: T) -> T:
+    """The same where there may be no body; `default` stands for none."""
+    body = b"".join([chunk async for chunk in body_chunks(request, JSON_BYTES_MAX)])
+    if not body:
+        return default
+    _check_kind(request)
+    return decode_json(body, decoder)
+
+
+def _check_kind(request: Request) -> None:
     kind = headers_of(request.scope).get(b"content-type", b"")
     if kind != b"application/json" and kind.split(b";")[0].strip().lower() != b"application/json":
         raise Problem(415, "unsupported-media-type", "Send the body as Content-Type: application/json.")
-    body = b"".join([chunk async for chunk in body_chunks(request, JSON_BYTES_MAX)])
-    return decode_json(body, decoder)
 
 
 def decode_json(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T], root: str = "") -> T:

@@ -1,4 +1,4 @@
-"""Reads that ingest and api share, by account and id: how a job stands, and how large an asset is."""
+"""Reads that ingest and api share, by account and id: how a job stands, what an asset is, and who works on it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,25 @@ FROM jobs WHERE account = $1 AND job = $2
 """
 
 _SIZE = "SELECT width, height FROM assets WHERE account = $1 AND asset = $2"
+
+
+_ASSET = """
+SELECT key, bytes, sha256, format, width, height, duration_ms, position, gone FROM assets
+WHERE account = $1 AND asset = $2
+"""
+
+_LIVE_JOBS_ON = """
+SELECT job FROM jobs WHERE account = $1 AND (input = $2 OR mask = $2)
+AND status NOT IN ('succeeded', 'failed', 'canceled', 'expired') LIMIT $3
+"""
+
+
+class KnownAsset(msgspec.Struct, frozen=True, kw_only=True):
+    """An asset as the read model has it; `gone` is the word of why access to it has ended."""
+
+    object: StoredObject
+    position: str
+    gone: str | None = None
 
 
 class JobOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,3 +84,17 @@ async def asset_size(reads: Reads, account: str, asset: str) -> tuple[int, int] 
     """(width, height) in pixels, or None when the read model has no such asset. Raises asyncpg's errors."""
     row = await reads.row(_SIZE, account, asset)
     return None if row is None else (row[0], row[1])
+
+
+async def known_asset(reads: Reads, account: str, asset: str) -> KnownAsset | None:
+    """The asset, also one that has ended; None when the read model has no such asset. Raises asyncpg's errors."""
+    row = await reads.row(_ASSET, account, asset)
+    if row is None:
+        return None
+    *stored, position, gone = row
+    return KnownAsset(object=StoredObject(*stored), position=position, gone=gone)
+
+
+async def live_jobs_on(reads: Reads, account: str, asset: str, most: int) -> list[str]:
+    """At most `most` jobs of the account that have not ended and work on the asset. Raises asyncpg's errors."""
+    return [row[0] for row in await reads.rows(_LIVE_JOBS_ON, account, asset, most)]
