@@ -85,6 +85,15 @@ class Intake:
         below = {(model, p) for (model, p), offset in self._limit.items() if self._at[model, p].offset < offset}
         return sorted({(KEYS if model == keys.NAME else EVENTS, p) for model, p in below})
 
+    def left(self, offsets: Mapping[tuple[str, int], int] | None = None) -> int:
+        """How many offsets of the log lie between what was taken and these offsets (default: the limit)."""
+        ends: Mapping[tuple[str, int], int] = (self._limit or {}) if offsets is None else offsets
+        places: dict[tuple[bool, int], int] = {}
+        for (model, partition), end in ends.items():
+            place = (model == keys.NAME, partition)
+            places[place] = max(places.get(place, 0), end - self._at[model, partition].offset)
+        return sum(places.values())
+
     def take_events(self, records: Mapping[int, Sequence[RawRecord]]) -> Work | None:
         """What can be written now of what came and what waited; None: nothing. Raises LogUnreadable."""
         batch: list[Logged] = []

@@ -7,6 +7,7 @@ notice (`NOTIFY`) reaches the gateways when the transaction commits, never befor
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from eventsourcing.persistence import InterfaceError, InternalError, OperationalError
 from psycopg import Connection, Cursor
@@ -20,6 +21,7 @@ from projections.tables import COPIES, STATEMENTS, VERSION_HOLES, copied, copy_s
 from projections.tracking import PositionRecorder, open_datastore
 from schemas.positions import Position
 
+Aside = Literal["building", "previous"]
 _AWAY = (OperationalError, InterfaceError, InternalError)
 
 _LIVE = "SELECT pg_advisory_xact_lock_shared(%s), set_config('search_path', %s, true)"
@@ -29,15 +31,15 @@ _ASIDE = "SELECT set_config('synchronous_commit', 'off', true), set_config('sear
 class PostgresReadModels:
     """Implements `projections.ports.ReadModels`. Blocks; for one thread at a time."""
 
-    def __init__(self, dsn: str, aside: Mapping[str, int] | None = None) -> None:
-        """Writes the live generations, or `aside`: generations that nobody reads, without waiting for the disk.
+    def __init__(self, dsn: str, aside: Mapping[str, int] | None = None, state: Aside = "building") -> None:
+        """Writes the live generations, or those `aside`: nobody reads them, so nobody waits for the disk.
 
         Connects at first use. The schema must be there (`infra.postgres.migrate`).
         """
         self._recorder = PositionRecorder(open_datastore(dsn))
         self._aside = aside
         self._path = ""
-        self._states = ("live",) if aside is None else ("building", "previous")
+        self._state = "live" if aside is None else state
 
     def generations(self) -> Mapping[str, int]:
         """See the port."""
@@ -48,7 +50,7 @@ class PostgresReadModels:
                     found = in_state(connection, "live")
             except _AWAY as error:
                 raise StoreFault(str(error)) from error
-        self._path = search_path(found)
+        self._path = search_path(found, self._state)
         return found
 
     def positions(self, names: Sequence[str]) -> Mapping[str, Tracked]:
@@ -80,7 +82,7 @@ class PostgresReadModels:
             with connection.pipeline() as pipeline:
                 self._begin(connection)
                 advanced = connection.cursor()
-                self._recorder.advance(advanced, moves, self._states)
+                self._recorder.advance(advanced, moves, self._state)
                 pipeline.sync()
                 self._recorder.checked(advanced, moves)
                 searches = _executed(connection, VERSION_HOLES, encoded)

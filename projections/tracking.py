@@ -35,7 +35,7 @@ FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::int[], %s:
     AS m(name, before, after, source_offset, source_index, source_ordinal)
 WHERE t.application_name = m.name AND t.notification_id = m.before AND m.before < m.after AND EXISTS (
     SELECT FROM public.generations AS g WHERE g.model = split_part(m.name, '.', 1)
-        AND g.generation::text = split_part(m.name, '.', 2) AND g.state = ANY(%s)
+        AND g.generation::text = split_part(m.name, '.', 2) AND g.state = %s
 )
 """
 
@@ -53,8 +53,8 @@ class PositionRecorder(PostgresTrackingRecorder):
             cursor.execute(_POSITIONS, (list(names),))
             return {row["application_name"]: _tracked(row) for row in cursor.fetchall()}
 
-    def advance(self, cursor: Cursor[DictRow], moves: Sequence[Move], states: Sequence[str]) -> None:
-        """Move each position from where the caller believes it, in generations of these states.
+    def advance(self, cursor: Cursor[DictRow], moves: Sequence[Move], state: str) -> None:
+        """Move each position from where the caller believes it, in generations of that state.
 
         `checked` must follow once the answer is here, before anything is written.
         """
@@ -67,7 +67,7 @@ class PositionRecorder(PostgresTrackingRecorder):
                 [move.after.source_offset for move in moves],
                 [move.after.source_index for move in moves],
                 [move.after.source_ordinal for move in moves],
-                list(states),
+                state,
             ),
         )
 

@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("infra.cli.audit", "Check every law of the ledger on the real topics and read models."),
     "events": ("infra.cli.events", "Print the log as CloudEvents, one JSON object a line."),
     "resume": ("infra.cli.resume", "Let a partition go on that stopped itself."),
+    "rebuild": ("infra.cli.rebuild", "Make the read models anew from the log, beside the live ones."),
     "rebuild-state": ("infra.cli.rebuild_state", "Make the decision state anew from the events."),
     "demo": ("infra.cli.demo", "Send a photograph through a running stack and show what happened."),
     "serve": ("infra.cli.serve", "Serve one role of the pipeline; configured by DARKROOM_* variables."),

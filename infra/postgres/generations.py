@@ -68,9 +68,10 @@ def previous_schema_of(model: str, number: int) -> str:
     return f"{model}_{number}_previous"
 
 
-def search_path(generations: Mapping[str, int]) -> str:
-    """The path that finds the tables of these generations (live or being built)."""
-    return ", ".join([*(f'"{schema_of(model, number)}"' for model, number in sorted(generations.items())), "public"])
+def search_path(generations: Mapping[str, int], state: str = "live") -> str:
+    """The path that finds the tables of these generations, all in that state."""
+    named = previous_schema_of if state == "previous" else schema_of
+    return ", ".join([*(f'"{named(model, number)}"' for model, number in sorted(generations.items())), "public"])
 
 
 def in_state(connection: Connection, state: str) -> dict[str, int]:
