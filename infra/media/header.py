@@ -12,10 +12,19 @@ from typing import Literal
 
 import msgspec
 
-Format = Literal["jpeg", "png", "webp"]
+from infra.media.heif import heif_size, is_heif
+
+Format = Literal["jpeg", "png", "webp", "heic"]
+VideoFormat = Literal["mp4", "webm"]
 
 SNIFF_BYTES = 12
-CONTENT_TYPES: dict[Format, str] = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
+CONTENT_TYPES: dict[Format, str] = {
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "heic": "image/heic",
+}
+VIDEO_CONTENT_TYPES: dict[VideoFormat, str] = {"mp4": "video/mp4", "webm": "video/webm"}
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -47,6 +56,8 @@ def sniff(first_bytes: bytes) -> Format | None:
         return "png"
     if first_bytes[:4] == b"RIFF" and first_bytes[8:12] == b"WEBP":
         return "webp"
+    if is_heif(first_bytes):
+        return "heic"
     return None
 
 
@@ -55,10 +66,10 @@ def read_header(content: bytes) -> ImageHeader:
 
     Raises HeaderUnreadable.
     """
-    readers = {"jpeg": _read_jpeg, "png": _read_png, "webp": _read_webp}
+    readers = {"jpeg": _read_jpeg, "png": _read_png, "webp": _read_webp, "heic": _read_heic}
     found = sniff(content[:SNIFF_BYTES])
     if found is None:
-        raise HeaderUnreadable("the bytes are no JPEG, PNG or WebP picture")
+        raise HeaderUnreadable("the bytes are no JPEG, PNG, WebP or HEIC picture")
     try:
         width, height, orientation = readers[found](content)
     except (struct.error, IndexError) as error:
@@ -114,6 +125,13 @@ def _read_webp(content: bytes) -> tuple[int, int, int]:
     if size is None:
         raise HeaderUnreadable("the webp picture ends before its size")
     return (*size, 1)
+
+
+def _read_heic(content: bytes) -> tuple[int, int, int]:
+    try:
+        return (*heif_size(content), 1)  # turned by its own boxes; an orientation in its EXIF does not count
+    except ValueError as error:
+        raise HeaderUnreadable(f"the heic picture makes no sense: {error}") from error
 
 
 def _webp_size(name: bytes, content: bytes, start: int) -> tuple[int, int]:

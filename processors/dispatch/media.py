@@ -11,8 +11,8 @@ from typing import Protocol
 
 import msgspec
 
-from infra.media.header import Format
-from processors.dispatch.pixels import Pixels
+from infra.media.header import Format, VideoFormat
+from processors.dispatch.pixels import Clip, Pixels
 
 INPUT_PIXELS_MAX = 64_000_000
 _WEBP_SIDE_MAX = 16_383
@@ -34,20 +34,34 @@ class Decoded(msgspec.Struct, frozen=True):
     format: Format
 
 
+class EncodedClip(msgspec.Struct, frozen=True):
+    """A video file, and one of its frames as a JPEG."""
+
+    content: bytes
+    format: VideoFormat
+    thumbnail: bytes
+
+
 class Media(Protocol):
-    """Both methods may raise MediaUnavailable."""
+    """Every method may raise MediaUnavailable."""
 
     async def decode(self, content: bytes) -> Decoded:
-        """Decode a JPEG, PNG or WebP picture of at most INPUT_PIXELS_MAX. Raises InputUndecodable."""
+        """Decode a JPEG, PNG, WebP or HEIC picture of at most INPUT_PIXELS_MAX. Raises InputUndecodable."""
         ...
 
-    async def encode(self, pixels: Pixels, format: Format) -> bytes:
-        """Encode as JPEG (quality 92, full colour resolution), PNG or WebP, without metadata."""
+    async def encode(self, pixels: Pixels, format: Format, label: str = "") -> bytes:
+        """Encode as JPEG (quality 92, full colour resolution), PNG or WebP, without metadata but for the label."""
+        ...
+
+    async def encode_clip(self, clip: Clip, label: str = "") -> EncodedClip:
+        """Encode as MP4 (H.264; WebM with VP9 where that codec is missing) with a thumbnail."""
         ...
 
 
 def output_format(source: Format, width: int, height: int, channels: int) -> Format:
-    """Choose the format of a result: the input's, or PNG where that cannot hold it."""
+    """Choose the format of a result: the input's (JPEG for HEIC), or PNG where that cannot hold it."""
+    if source == "heic":
+        source = "jpeg"
     if source == "jpeg" and (channels == 4 or max(width, height) > _JPEG_SIDE_MAX):
         return "png"
     if source == "webp" and max(width, height) > _WEBP_SIDE_MAX:

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import msgspec
 
-from infra.media.header import Format
-from processors.dispatch.media import INPUT_PIXELS_MAX, Decoded, InputUndecodable, MediaUnavailable
-from processors.dispatch.media_worker import MESSAGE_BYTES_MAX, Answer, DecodeRequest, EncodeRequest
-from processors.dispatch.pixels import Pixels
+from infra.media.header import Format, VideoFormat
+from processors.dispatch.media import INPUT_PIXELS_MAX, Decoded, EncodedClip, InputUndecodable, MediaUnavailable
+from processors.dispatch.media_worker import MESSAGE_BYTES_MAX, Answer, DecodeRequest, EncodeRequest, FilmRequest
+from processors.dispatch.pixels import Clip, Pixels
 
 _DECODE_CPU_S_MAX = 20
 _ENCODE_CPU_S_MAX = 90
@@ -76,19 +76,30 @@ class MediaPool:
         if answer.refused is not None:
             os.close(made)
             raise InputUndecodable(answer.refused)
-        return Decoded(Pixels(made, answer.width, answer.height, answer.channels), answer.format)
+        pixels = Pixels(made, answer.width, answer.height, answer.channels)
+        return Decoded(pixels, msgspec.convert(answer.format, Format))
 
-    async def encode(self, pixels: Pixels, format: Format) -> bytes:
-        request = EncodeRequest(pixels.width, pixels.height, pixels.channels, format, _ENCODE_CPU_S_MAX)
+    async def encode(self, pixels: Pixels, format: Format, label: str = "") -> bytes:
+        request = EncodeRequest(pixels.width, pixels.height, pixels.channels, format, _ENCODE_CPU_S_MAX, label)
+        return (await self._encoded(request, pixels.descriptor))[1]
+
+    async def encode_clip(self, clip: Clip, label: str = "") -> EncodedClip:
+        request = FilmRequest(clip.width, clip.height, clip.count, clip.fps, _ENCODE_CPU_S_MAX, label)
+        answer, content = await self._encoded(request, clip.strip.descriptor)
+        with Pixels.of(clip.frames[clip.count // 3]) as middle:
+            thumbnail = await self.encode(middle, "jpeg", label)
+        return EncodedClip(content, msgspec.convert(answer.format, VideoFormat), thumbnail)
+
+    async def _encoded(self, request: EncodeRequest | FilmRequest, descriptor: int) -> tuple[Answer, bytes]:
         try:
-            answer, made = await self._request(request, pixels.descriptor)
+            answer, made = await self._request(request, descriptor)
         except _Lost as error:
             raise MediaUnavailable("The result could not be encoded: two media processes were lost.") from error
         with os.fdopen(made, "rb") as file:
             if answer.refused is not None:
                 raise MediaUnavailable(answer.refused)
             file.seek(0)
-            return await asyncio.to_thread(file.read)
+            return answer, await asyncio.to_thread(file.read)
 
     def close(self) -> None:
         """End the processes, whatever they do."""
@@ -97,7 +108,9 @@ class MediaPool:
             worker.end()
         self._threads.shutdown(wait=True)
 
-    async def _request(self, request: DecodeRequest | EncodeRequest, descriptor: int) -> tuple[Answer, int]:
+    async def _request(
+        self, request: DecodeRequest | EncodeRequest | FilmRequest, descriptor: int
+    ) -> tuple[Answer, int]:
         """Have a process serve the request; the answer's descriptor is the caller's to close. Raises _Lost."""
         message = _encoder.encode(request)
         for tried in range(1, _TRIES + 1):

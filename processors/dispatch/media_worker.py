@@ -17,9 +17,10 @@ import sys
 from typing import IO
 
 import msgspec
+import numpy as np
 from PIL import Image
 
-from infra.media.header import Format
+from infra.media.header import Format, VideoFormat
 from processors.dispatch.pictures import PictureRefused, decode_picture, encode_picture
 
 MESSAGE_BYTES_MAX = 4096
@@ -43,6 +44,18 @@ class EncodeRequest(msgspec.Struct, frozen=True, tag="encode"):
     channels: int
     format: Format
     cpu_s_max: int
+    label: str = ""
+
+
+class FilmRequest(msgspec.Struct, frozen=True, tag="film"):
+    """The descriptor holds frames below each other, RGB."""
+
+    width: int
+    height: int
+    count: int
+    fps: int
+    cpu_s_max: int
+    label: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -51,11 +64,11 @@ class Answer(msgspec.Struct, frozen=True):
     width: int = 0
     height: int = 0
     channels: int = 0
-    format: Format = "png"
+    format: Format | VideoFormat = "png"
     refused: str | None = None
 
 
-_decoder = msgspec.json.Decoder(DecodeRequest | EncodeRequest)
+_decoder = msgspec.json.Decoder(DecodeRequest | EncodeRequest | FilmRequest)
 _encoder = msgspec.json.Encoder()
 
 
@@ -80,15 +93,23 @@ def _serve(channel: socket.socket, message: bytes, given: IO[bytes]) -> None:
     _allow_processor_time(request.cpu_s_max)
     with os.fdopen(os.memfd_create("media"), "w+b") as made:
         try:
-            answer = (
-                _decode(request, given, made) if isinstance(request, DecodeRequest) else _encode(request, given, made)
-            )
+            answer = _answer(request, given, made)
             made.flush()
         except PictureRefused as error:
             answer = Answer(refused=str(error)[:500])
         except (MemoryError, OSError, ValueError) as error:
             answer = Answer(refused=f"The picture cannot be written: {error}."[:500])
         socket.send_fds(channel, [_encoder.encode(answer)], [made.fileno()])
+
+
+def _answer(request: DecodeRequest | EncodeRequest | FilmRequest, given: IO[bytes], made: IO[bytes]) -> Answer:
+    match request:
+        case DecodeRequest():
+            return _decode(request, given, made)
+        case EncodeRequest():
+            return _encode(request, given, made)
+        case FilmRequest():
+            return _film(request, given, made)
 
 
 def _decode(request: DecodeRequest, given: IO[bytes], made: IO[bytes]) -> Answer:
@@ -101,8 +122,18 @@ def _decode(request: DecodeRequest, given: IO[bytes], made: IO[bytes]) -> Answer
 
 
 def _encode(request: EncodeRequest, given: IO[bytes], made: IO[bytes]) -> Answer:
-    encode_picture(_image(request, given), made, request.format)
+    encode_picture(_image(request, given), made, request.format, request.label)
     return Answer(request.width, request.height, request.channels, request.format)
+
+
+def _film(request: FilmRequest, given: IO[bytes], made: IO[bytes]) -> Answer:
+    from processors.dispatch.films import encode_film  # most media processes never make one
+
+    with mmap.mmap(given.fileno(), 0, access=mmap.ACCESS_READ) as shared:
+        whole = np.frombuffer(shared, np.uint8).reshape(request.count, request.height, request.width, 3)
+        form = encode_film(whole, request.fps, f"/proc/self/fd/{made.fileno()}", request.label)
+        del whole  # the mapping cannot close under it
+    return Answer(request.width, request.height, 3, form)
 
 
 def _image(request: EncodeRequest, given: IO[bytes]) -> Image.Image:

@@ -7,11 +7,13 @@ import warnings
 from typing import IO
 
 from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
-from infra.media.header import Format
+from infra.media.header import SNIFF_BYTES, Format, sniff
 
-_FORMATS: dict[str, Format] = {"JPEG": "jpeg", "PNG": "png", "WEBP": "webp"}
+_FORMATS: dict[str, Format] = {"JPEG": "jpeg", "PNG": "png", "WEBP": "webp", "HEIF": "heic"}
 _ORIENTATION_TAG = 0x0112
+_DESCRIPTION_TAG = 0x010E
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -36,7 +38,7 @@ def decode_picture(source: IO[bytes], pixels_max: int) -> tuple[Image.Image, For
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(source, formats=list(_FORMATS))
+            image = Image.open(source, formats=_readable(source))
             if image.width * image.height > pixels_max:
                 raise PictureRefused(f"The picture has more than {pixels_max // 1_000_000} megapixels.")
             found = _FORMATS[image.format or ""]
@@ -49,22 +51,42 @@ def decode_picture(source: IO[bytes], pixels_max: int) -> tuple[Image.Image, For
     except MemoryError as error:
         raise PictureRefused("The picture needs more memory than one picture may have.") from error
     except UnidentifiedImageError as error:
-        raise PictureRefused("The bytes are no JPEG, PNG or WebP picture.") from error
+        raise PictureRefused("The bytes are no JPEG, PNG, WebP or HEIC picture.") from error
     except PictureRefused:
         raise
     except Exception as error:  # a broken file makes Pillow raise nearly anything
         raise PictureRefused(f"The picture is broken: {error}.") from error
 
 
-def encode_picture(image: Image.Image, target: IO[bytes], format: Format) -> None:
-    """Write the file, without metadata."""
+def _readable(source: IO[bytes]) -> list[str]:
+    """The formats to try; the HEIC decoder is loaded only for pictures that are such."""
+    found = sniff(source.read(SNIFF_BYTES))
+    source.seek(0)
+    if found != "heic":
+        return [name for name in _FORMATS if name != "HEIF"]
+    import pillow_heif
+
+    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
+    return ["HEIF"]
+
+
+def encode_picture(image: Image.Image, target: IO[bytes], format: Format, label: str = "") -> None:
+    """Write the file, without metadata but for the label: EXIF's image description, in PNG the text `Description`."""
+    exif = Image.Exif()
+    if label:
+        exif[_DESCRIPTION_TAG] = label
     if format == "jpeg":
-        image.save(target, "JPEG", quality=92, subsampling=0)
+        image.save(target, "JPEG", quality=92, subsampling=0, exif=exif)
     elif format == "png":
-        image.save(target, "PNG", compress_level=1)
-    else:
+        described = PngInfo()
+        if label:
+            described.add_text("Description", label)
+        image.save(target, "PNG", compress_level=1, pnginfo=described)
+    elif format == "webp":
         method = 1 if image.width * image.height > _LARGE_PIXELS else 4
-        image.save(target, "WEBP", quality=92, method=method)
+        image.save(target, "WEBP", quality=92, method=method, exif=exif)
+    else:
+        raise ValueError("results are never written as HEIC")
 
 
 def _orientation(image: Image.Image) -> int:

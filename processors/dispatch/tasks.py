@@ -201,7 +201,7 @@ def samples_of(source: Pixels) -> NDArray[np.uint8]:
     rows, columns = (_even_places(side) for side in (source.height, source.width))
     down = (rows[:, None] + np.arange(min(CELL, source.height))).ravel()
     across = (columns[:, None] + np.arange(min(CELL, source.width))).ravel()
-    return source.array[down[:, None], across[None, :]]
+    return np.take(np.take(source.array, down, axis=0), across, axis=1)
 
 
 def _even_places(side: int) -> NDArray[np.int64]:

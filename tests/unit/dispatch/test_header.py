@@ -47,7 +47,7 @@ def test_a_picture_on_its_side_is_as_large_as_it_is_shown(format: str) -> None:
 @pytest.mark.parametrize("content", [b"", b"x" * 100, b"GIF89a" + bytes(20), b"RIFF\0\0\0\0WAVE", b"%PDF-1.7"])
 def test_anything_else_is_refused(content: bytes) -> None:
     assert sniff(content[:12]) is None
-    with pytest.raises(HeaderUnreadable, match="no JPEG, PNG or WebP"):
+    with pytest.raises(HeaderUnreadable, match="no JPEG, PNG, WebP or HEIC"):
         read_header(content)
 
 

@@ -14,8 +14,8 @@ from infra.ids import SeededIds
 from infra.media.header import Format
 from infra.s3.memory import MemoryObjectStore
 from infra.triton.engine import Engine, MemoryEngine, Tensors
-from processors.dispatch.media import Decoded, InputUndecodable
-from processors.dispatch.pixels import Pixels
+from processors.dispatch.media import Decoded, EncodedClip, InputUndecodable
+from processors.dispatch.pixels import Clip, Pixels
 from processors.dispatch.runner import Ports, Runner
 from processors.dispatch.sender import MemoryCommandSender
 from processors.dispatch.tiles import HALO
@@ -34,10 +34,13 @@ class InlineMedia:
             raise InputUndecodable("The picture is broken.")
         return Decoded(Pixels.of(np.asarray(Image.open(io.BytesIO(content)))), "png")
 
-    async def encode(self, pixels: Pixels, format: Format) -> bytes:
+    async def encode(self, pixels: Pixels, format: Format, label: str = "") -> bytes:
         target = io.BytesIO()
         Image.fromarray(pixels.array).save(target, format)
         return target.getvalue()
+
+    async def encode_clip(self, clip: Clip, label: str = "") -> EncodedClip:
+        return EncodedClip(clip.frames.tobytes(), "mp4", clip.frames[0].tobytes())
 
 
 def enlarge_plainly(inputs: Tensors) -> Tensors:
