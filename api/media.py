@@ -21,6 +21,7 @@ from api.ports import ApiPorts
 from api.queries import AssetRow
 from api.secrets import asset_secrets
 from api.shapes import SignedQuery
+from infra.http.audit import accessed
 from infra.http.auth import caller_of
 from infra.http.documents import asset_document
 from infra.http.problems import Problem
@@ -78,6 +79,7 @@ async def get_signed_media(request: Request) -> Response:
         raise _unknown(asset)
     if query.expires * 1000 < ports.clock.now_ms():
         raise Problem(403, "link-expired", "The link has expired; GET the asset for a new one.")
+    accessed(request, asset, account=account)
     await ports.consistency.ready(request, account)
     row = await ports.consistency.found(account, lambda: ports.queries.asset(account, asset))
     if row is None:

@@ -7,6 +7,7 @@ The same settings point at the local servers and at clusters elsewhere.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -98,6 +99,16 @@ _LANES: Mapping[str, LaneSettings] = {
 }
 
 
+class SweepSettings(_Section):
+    """How often the store is swept of objects that no event names (0: never), and how old they are by then, at least.
+
+    ``older_than_s`` has to be longer than anything between an object and the event that names it.
+    """
+
+    every_s: int = Field(default=3_600, ge=0)
+    older_than_s: int = Field(default=86_400, ge=3_600)
+
+
 class GatewaySettings(_Section):
     """Where the HTTP gateway listens, how clients reach it, and whose forwarded headers it believes."""
 
@@ -105,6 +116,16 @@ class GatewaySettings(_Section):
     port: int = Field(default=8000, ge=0, le=65535)
     public_url: str | None = None
     trusted_proxies: tuple[str, ...] = ()
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_addresses(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError as error:
+                raise ValueError(f"{proxy!r} is neither an IP address nor a network such as 10.0.0.0/8") from error
+        return proxies
 
     @property
     def base_url(self) -> str:
@@ -131,6 +152,7 @@ class Settings(BaseSettings):
     dispatcher_slots: int = Field(default=13, ge=1, le=1000)
     dispatcher_lanes: Mapping[str, LaneSettings] = _LANES
     gateway: GatewaySettings = GatewaySettings()
+    sweep: SweepSettings = SweepSettings()
     secrets_dir: Path = Path()
     catalogue_path: Path = _FOLDER / "catalogue.toml"
     plan_path: Path = _FOLDER / "plan.toml"

@@ -14,6 +14,7 @@ import msgspec
 
 ACCESS_SCHEMA = 1
 Action = Literal["read", "change", "delete"]
+Role = Literal["user", "admin", "link"]
 
 
 class Access(msgspec.Struct, frozen=True, gc=False):
@@ -26,7 +27,7 @@ class Access(msgspec.Struct, frozen=True, gc=False):
 
     at_ms: int
     actor: str | None
-    role: Literal["user", "admin", "link"]
+    role: Role
     action: Action
     operation: str
     objects: tuple[str, ...]

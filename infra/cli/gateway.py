@@ -23,9 +23,11 @@ from starlette.types import ASGIApp
 from api import routes as api_routes
 from api.opening import open_api
 from api.ports import ApiPorts
+from infra.cli.gateway_log import GatewayLog
 from infra.clock import SystemClock
 from infra.errors import OperatorError
 from infra.http import session_routes
+from infra.http.addresses import server_arguments
 from infra.http.application import build_application
 from infra.http.auth import BearerGate
 from infra.http.last_positions import LastPositions
@@ -35,17 +37,13 @@ from infra.http.openapi import openapi_document
 from infra.http.pages import Check, pages
 from infra.http.protocol import LimitedProtocol
 from infra.http.routing import Operation
-from infra.http.session_log import LogSessions
 from infra.http.session_routes import SessionPorts
-from infra.http.sessions import Authenticator, SessionTable
-from infra.http.signing_keys import KeyFolder
-from infra.http.tokens import TokenVerifier, read_secret
+from infra.http.tokens import read_secret
 from infra.ids import SystemIds
 from infra.kafka.appender import CommandAppender
 from infra.kafka.client import BrokersUnreachable, start_client
 from infra.kafka.follower import KafkaFollower
 from infra.kafka.reader import KafkaLogReader
-from infra.kafka.records import KafkaRecords
 from infra.logs import get_logger
 from infra.plans import load_catalogue
 from infra.postgres.data_keys import PostgresKeyTable
@@ -88,8 +86,7 @@ def run_gateway(settings: Settings, parts: Part, host: str, port: int) -> None:
             log_level="warning",
             access_log=False,
             server_header=False,
-            proxy_headers=bool(settings.gateway.trusted_proxies),
-            forwarded_allow_ips=list(settings.gateway.trusted_proxies),
+            **server_arguments(settings.gateway.trusted_proxies),
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=STOP_LIMIT_S,
             backlog=2048,
@@ -103,8 +100,7 @@ def run_gateway(settings: Settings, parts: Part, host: str, port: int) -> None:
 def make_application(settings: Settings, parts: Part, limits: LimitSettings) -> ASGIApp:
     """The ASGI application of the parts; its lifespan starts and stops their ports."""
     identifier_key = read_secret(settings.secrets_dir, "identifier.key")
-    verifier = TokenVerifier(KeyFolder(settings.secrets_dir / "jwt"), identifier_key, settings.deployment)
-    table = SessionTable()
+    log = GatewayLog(settings, identifier_key)
     ports: dict[type[Any], Any] = {}
     checks: dict[str, Check] = {}
     access_log = AccessLog()
@@ -114,7 +110,8 @@ def make_application(settings: Settings, parts: Part, limits: LimitSettings) -> 
         async with AsyncExitStack() as stack:
             stack.callback(access_log.flush)
             try:
-                ports[SessionPorts] = await _start_sessions(settings, table, stack, checks)
+                ports[SessionPorts] = await stack.enter_async_context(log.open(START_LIMIT_S))
+                checks["sessions"] = log.is_current
                 await _start(settings, parts, identifier_key, stack, ports, checks)
             except (OperatorError, BrokersUnreachable) as error:
                 _log.error("not-started", reason=str(error))
@@ -126,11 +123,12 @@ def make_application(settings: Settings, parts: Part, limits: LimitSettings) -> 
     document = openapi_document(operations, version=_version(), server_url=settings.gateway.base_url)
     return build_application(
         operations,
-        BearerGate(Authenticator(verifier, table, SystemClock()), Limiter(limits)),
+        BearerGate(log.authenticator, Limiter(limits)),
         ports,
         pages=pages(document, checks),
         lifespan=lifespan,
         access_log=access_log,
+        trail=log.trail,
     )
 
 
@@ -188,19 +186,6 @@ class _Shared:
     last_positions: LastPositions
     keys: KeyRing
     catalogue: Catalogue
-
-
-async def _start_sessions(
-    settings: Settings, table: SessionTable, stack: AsyncExitStack, checks: dict[str, Check]
-) -> SessionPorts:
-    """Nothing is served before every revocation is known."""
-    clock, client = SystemClock(), await _client(settings, stack, "gateway-sessions")
-    sessions = LogSessions(table, KafkaLogReader(client), KafkaRecords(client), clock)
-    stack.push_async_callback(sessions.stop)
-    async with asyncio.timeout(START_LIMIT_S):
-        await sessions.start()
-    checks["sessions"] = partial(_is_current, sessions)
-    return SessionPorts(sessions, clock)
 
 
 async def _start_keys(settings: Settings, reads: Readers, stack: AsyncExitStack) -> KeyRing:
@@ -279,10 +264,6 @@ async def _kafka_answers(client: AIOKafkaClient) -> bool:
 
 async def _is_ready(replies: LogReplyReader) -> bool:
     return replies.is_ready
-
-
-async def _is_current(sessions: LogSessions) -> bool:
-    return sessions.is_current
 
 
 def _version() -> str:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from infra.http.audit import AccessTrail
 from infra.http.observe import AccessLog, HttpMetrics, Observed
 from infra.http.problems import EXCEPTION_HANDLERS, answer_to
 from infra.http.routing import Gate, Operation, admitted, routes_of
@@ -27,6 +28,7 @@ def build_application(
     pages: Sequence[BaseRoute] = (),
     lifespan: Lifespan | None = None,
     access_log: AccessLog | None = None,
+    trail: AccessTrail | None = None,
     registry: CollectorRegistry = REGISTRY,
 ) -> ASGIApp:
     """The application. `ports` is what handlers get by `port_of`; it may be filled by the lifespan.
@@ -36,7 +38,7 @@ def build_application(
     routes: list[BaseRoute] = [*routes_of(operations, gate), *pages]
     app = Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS, lifespan=lifespan)
     app.router.redirect_slashes = False
-    return Observed(_Shortcut(app, operations, gate), ports, HttpMetrics(registry), access_log)
+    return Observed(_Shortcut(app, operations, gate), ports, HttpMetrics(registry), access_log, trail)
 
 
 class _Shortcut:

@@ -1,4 +1,4 @@
-"""The outermost layer of every HTTP application: trace, metrics, access log, headers of every answer, the ports.
+"""The outermost layer of every HTTP application: trace, metrics, logs of accesses, headers of every answer, the ports.
 
 One pure ASGI callable with one wrapped `send`, because the hot path pays for each layer. An answer's headers get what
 the gate and the handlers noted in the scope, the trace, and the fixed security headers.
@@ -17,6 +17,7 @@ import msgspec
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from infra.http.audit import AccessTrail
 from infra.http.headers import headers_of
 from infra.http.routing import operation_of
 from infra.http.traces import trace_from
@@ -107,9 +108,11 @@ class Observed:
         ports: Mapping[type[Any], Any],
         metrics: HttpMetrics,
         access_log: AccessLog | None,
+        trail: AccessTrail | None = None,
     ) -> None:
         """`ports` may be filled after this call, while the application starts."""
         self._app, self._ports, self._metrics, self._access_log = app, ports, metrics, access_log
+        self._trail = trail
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -146,3 +149,5 @@ class Observed:
             caller = scope.get("darkroom.caller")
             account = None if caller is None else caller.account
             self._access_log.note(scope["method"], path, status, seconds, trace_id, account)
+        if self._trail is not None:
+            self._trail.note(scope, status)

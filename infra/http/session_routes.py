@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from infra.clock import Clock
+from infra.http.audit import accessed
 from infra.http.auth import caller_of
 from infra.http.problems import Problem, bad_field
 from infra.http.routing import Answer, Operation, port_of
@@ -28,6 +29,7 @@ async def end_session(request: Request) -> Response:
     claims = caller_of(request).session
     if claims is None:
         raise Problem(409, "no-session", "The request carries no token that could be ended.")
+    accessed(request, claims.id)
     return await _revoked(request, claims.id, end_of(claims))
 
 

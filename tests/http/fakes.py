@@ -15,7 +15,9 @@ from prometheus_client import CollectorRegistry
 
 from infra.clock import ManualClock
 from infra.http import session_routes
+from infra.http.addresses import AddressHasher
 from infra.http.application import build_application
+from infra.http.audit import AccessTrail
 from infra.http.auth import BearerGate
 from infra.http.last_positions import LastPositions
 from infra.http.limits import Limiter, LimitSettings
@@ -34,11 +36,12 @@ from ingest import routes
 from ingest.intake import Intake
 from ingest.ports import IngestPorts, MemoryReadSide
 from ingest.replies import Waiters
+from schemas.accesses import AccessRecord, decode_accesses
 from schemas.catalogue import parse_catalogue
 from schemas.commands import Envelope, GrantCredits, RegisterAsset, SubmitJob, decode_command
 from schemas.identifiers import account_id
 from schemas.replies import AnyAnswer, AssetAccepted, BalanceChanged, JobCancelAccepted, JobDecided, Reply
-from schemas.topics import SESSIONS
+from schemas.topics import ACCESSES, SESSIONS
 
 DEPLOYMENT = "test"
 IDENTIFIER_KEY = b"i" * 32
@@ -101,6 +104,8 @@ class Side:
     clock: ManualClock
     keys: KeyFolder
     records: MemoryRecords
+    log: MemoryLog
+    trail: AccessTrail
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
     def token(self, subject: str = "ada", *, product: str = "darkroom", role: str = "user") -> str:
@@ -114,6 +119,16 @@ class Side:
     async def upload(self, content: bytes, name: str = "a.png", **headers: str) -> httpx.Response:
         named = {key.replace("_", "-"): value for key, value in headers.items()}
         return await self.http.post("/v1/assets", files={"file": (name, content)}, headers=named)
+
+    async def accesses(self) -> list[AccessRecord]:
+        """What the trail has put on the log, once it has appended what it noted."""
+        assert await self.trail.flush(self.records)
+        return [
+            decode_accesses(record.value or b"")
+            for partition in range(8)
+            async for batch in self.log.read(ACCESSES, partition, 0)
+            for record in batch
+        ]
 
     def account(self, subject: str = "ada") -> str:
         return account_id(IDENTIFIER_KEY, "darkroom", subject)
@@ -153,16 +168,19 @@ def make_side(root: Path, *, limits: LimitSettings | None = None, **changed: Any
     )
     ports = replace(ports, **changed)
     verifier = TokenVerifier(keys, IDENTIFIER_KEY, DEPLOYMENT, lambda: clock.now_ms() / 1000)
-    table, log = SessionTable(), MemoryLog(clock, {SESSIONS: 1})
+    table, log = SessionTable(), MemoryLog(clock, {SESSIONS: 1, ACCESSES: 8})
+    trail = AccessTrail(clock, ids, AddressHasher(b"a" * 32), 8, registry=registry)
     records = MemoryRecords(log)
     sessions = LogSessions(table, log, records, clock)
     authenticator = Authenticator(verifier, table, clock)
     gate = BearerGate(authenticator, Limiter(limits or LimitSettings(), lambda: clock.now_ms() / 1000))
     rows = (*routes.ROUTES, *session_routes.ROUTES)
     made_ports = {Intake: Intake(ports), SessionPorts: SessionPorts(sessions, clock)}
-    app = build_application(rows, gate, made_ports, registry=registry)
+    app = build_application(rows, gate, made_ports, trail=trail, registry=registry)
     http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://darkroom.test", timeout=10)
-    side = Side(http, decider, read_side, objects, key_store, ring, positions, clock, keys, records, registry)
+    side = Side(
+        http, decider, read_side, objects, key_store, ring, positions, clock, keys, records, log, trail, registry
+    )
     http.headers["Authorization"] = f"Bearer {side.token()}"
     return side
 
