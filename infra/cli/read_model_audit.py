@@ -12,6 +12,7 @@ import asyncpg
 
 from infra.errors import ServerUnreachable
 from infra.kafka.ports import LogReader
+from infra.postgres.generations import PIN
 from processors.audit import Books, PartitionAudit
 from schemas import events as ev
 from schemas.events import decode_event
@@ -51,13 +52,11 @@ async def audit_read_models(dsn: str, reader: LogReader, partitions: int) -> Rea
     except (OSError, TimeoutError) as error:
         raise ServerUnreachable("PostgreSQL did not answer: start it or correct DARKROOM_POSTGRES_DSN.") from error
     try:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            tracked = await _tracked(connection)
-            accounts = await connection.fetch(
-                "SELECT account, version, granted, regenerated, captured, reserved FROM accounts"
-            )
-            jobs = await connection.fetch("SELECT account, job, status, charged FROM jobs")
-            assets = await connection.fetch("SELECT account, count(*) AS held FROM assets GROUP BY account")
+        try:
+            tracked, accounts, jobs, assets = await _of_one_moment(connection)
+        except asyncpg.UndefinedTableError:  # a switch of generations came between
+            await connection.execute(PIN)
+            tracked, accounts, jobs, assets = await _of_one_moment(connection)
     finally:
         await connection.close()
     for partition in range(partitions):
@@ -68,15 +67,30 @@ async def audit_read_models(dsn: str, reader: LogReader, partitions: int) -> Rea
     return found
 
 
+_Rows = list[asyncpg.Record]
+
+
+async def _of_one_moment(
+    connection: asyncpg.Connection,
+) -> tuple[dict[tuple[str, int], int], _Rows, _Rows, _Rows]:
+    """Positions and rows of accounts, jobs and assets."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        return (
+            await _tracked(connection),
+            await connection.fetch("SELECT account, version, granted, regenerated, captured, reserved FROM accounts"),
+            await connection.fetch("SELECT account, job, status, charged FROM jobs"),
+            await connection.fetch("SELECT account, count(*) AS held FROM assets GROUP BY account"),
+        )
+
+
 async def _tracked(connection: asyncpg.Connection) -> dict[tuple[str, int], int]:
-    """(model, partition) -> the offset in `events` of the live generation, which is the highest one."""
-    offsets: dict[tuple[str, int], tuple[int, int]] = {}
-    for row in await connection.fetch("SELECT application_name, notification_id FROM tracking"):
-        parts = str(row["application_name"]).rsplit(".", 2)
-        if len(parts) == 3 and parts[1].isdecimal() and parts[2].isdecimal():
-            key, entry = (parts[0], int(parts[2])), (int(parts[1]), int(row["notification_id"]))
-            offsets[key] = max(entry, offsets.get(key, entry))
-    return {key: offset for key, (_, offset) in offsets.items()}
+    """(model, partition) -> the offset of the live generation, as of the transaction's moment."""
+    rows = await connection.fetch(
+        "SELECT g.model, split_part(t.application_name, '.', 3)::int AS partition, t.notification_id"
+        " FROM public.tracking AS t JOIN public.generations AS g"
+        " ON g.state = 'live' AND starts_with(t.application_name, g.model || '.' || g.generation || '.')"
+    )
+    return {(str(model), int(partition)): int(offset) for model, partition, offset in rows}
 
 
 class _Fold:
