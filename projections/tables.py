@@ -43,8 +43,13 @@ def copy_statement(kind: type[r.Row]) -> str:
 
 
 def copied(row: r.Row) -> tuple[Any, ...]:
-    """The fields of a row for COPY."""
-    return tuple(_storable(value) for value in msgspec.structs.astuple(row))
+    """The fields of a row for COPY: numbers, texts and texts as bytes."""
+    return tuple(
+        [
+            _storable(value) if type(value) is bytes or (type(value) is str and "\0" in value) else value
+            for value in msgspec.structs.astuple(row)
+        ]
+    )
 
 
 def _storable(value: Any) -> Any:

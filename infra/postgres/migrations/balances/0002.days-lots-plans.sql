@@ -8,8 +8,7 @@ ALTER TABLE ledger ADD COLUMN windows text;
 ALTER TABLE ledger ADD COLUMN lots text;
 
 CREATE INDEX ledger_of_lots ON ledger (account, version) WHERE lots IS NOT NULL OR lot IS NOT NULL;
-CREATE INDEX ledger_of_jobs ON ledger (account, job, version) WHERE job IS NOT NULL;
-CREATE INDEX ledger_beside_jobs ON ledger (account, version) WHERE job IS NULL;
+CREATE INDEX ledger_of_rare_kinds ON ledger (account, kind, version) WHERE kind NOT IN ('reserved', 'captured');
 
 CREATE TABLE account_days (
     account text NOT NULL,
