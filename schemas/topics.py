@@ -17,7 +17,17 @@ LANES = ("priority", "standard", "batch", "video", HOUSEKEEPING)
 
 _DAY_MS = 86_400_000
 _FOR_EVER = {"retention.ms": "-1", "retention.bytes": "-1"}
+_HOUR_MS = 3_600_000
 _COMPACTED = {"cleanup.policy": "compact", "segment.bytes": str(64 << 20), "min.compaction.lag.ms": "600000"}
+_ERASABLE = {
+    **_COMPACTED,
+    # A wrapped key is off the disks within three hours of its tombstone: a record an hour (`infra.sealing.topic`)
+    # closes a segment that is older than half an hour, and the cleaner takes what has waited an hour, clean or not.
+    "segment.ms": str(_HOUR_MS // 2),
+    "max.compaction.lag.ms": str(_HOUR_MS),
+    # A reader that was away for less than this sees the tombstone itself.
+    "delete.retention.ms": str(30 * _DAY_MS),
+}
 RECORD_BYTES_MAX = 2 << 20
 BATCH_BYTES_MAX = 8 << 20
 
@@ -50,6 +60,6 @@ TOPICS: tuple[TopicSpec, ...] = (
     TopicSpec(REPLIES, {**_kept(1 / 24), "max.message.bytes": str(BATCH_BYTES_MAX)}),
     TopicSpec(ACCESSES, _kept(400)),
     TopicSpec(SESSIONS, _COMPACTED, partitions=1),
-    TopicSpec(KEYS, _COMPACTED),
+    TopicSpec(KEYS, _ERASABLE),
     TopicSpec(DEAD_LETTERS, {**_kept(30), "max.message.bytes": str(RECORD_BYTES_MAX)}),
 )

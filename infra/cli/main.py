@@ -19,6 +19,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resume": ("infra.cli.resume", "Let a partition go on that stopped itself."),
     "rebuild": ("infra.cli.rebuild", "Make the read models anew from the log, beside the live ones."),
     "rebuild-state": ("infra.cli.rebuild_state", "Make the decision state anew from the events."),
+    "sweep": ("infra.cli.sweep", "Remove objects that no event names."),
+    "erase": ("infra.cli.erase", "Erase what an account has stored, for good."),
+    "dead-letters": ("infra.cli.dead_letters", "List what could not be read or decided."),
+    "redrive": ("infra.cli.dead_letters", "Put dead letters on the log again."),
     "demo": ("infra.cli.demo", "Send a photograph through a running stack and show what happened."),
     "serve": ("infra.cli.serve", "Serve one role of the pipeline; configured by DARKROOM_* variables."),
 }

@@ -8,6 +8,7 @@ import signal
 
 import uvloop
 
+from infra.cli.upkeep import keep_up
 from infra.health import serve_health
 from infra.postgres.migrate import migrate_when_up
 from infra.settings import Settings
@@ -35,13 +36,13 @@ async def _serve(settings: Settings, index: int, count: int) -> None:
         loop.add_signal_handler(number, stop.set)
     shares = [partition for partition in range(settings.partitions) if partition % count == index % count]
     runner = Runner(shares, lambda: PostgresReadModels(settings.postgres_dsn), lambda: KafkaSource(settings.kafka))
-    health = None
+    beside = [asyncio.create_task(keep_up(settings), name="upkeep")]
     if settings.metrics_port is not None:
-        health = asyncio.create_task(serve_health(settings.metrics_port, runner.healthy), name="health")
+        beside.append(asyncio.create_task(serve_health(settings.metrics_port, runner.healthy), name="health"))
     try:
         await asyncio.to_thread(migrate_when_up, settings.postgres_dsn)
         await runner.run(stop)
     finally:
-        if health is not None:
-            health.cancel()
-            await asyncio.gather(health, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)

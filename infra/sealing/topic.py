@@ -31,6 +31,9 @@ from schemas.topics import KEYS
 BEAT = b"beat"
 """The key of records that only move a partition along; it names no account, so every reader passes it over."""
 
+WATCH_EVERY_S = 2.0
+"""After at most this time (and a read) every process knows a tombstone."""
+
 _LOOKUP_TIMEOUT_S = 1.0
 _PUT_TIMEOUT_S = 5.0
 _log = get_logger(__name__)
@@ -87,7 +90,12 @@ class TopicKeyStore:
     """Implements `infra.sealing.keys.KeyStore`; call `start` before use and `stop` at the end."""
 
     def __init__(
-        self, settings: Settings, reader: LogReader, table: KeyTable | None = None, *, watch_every_s: float = 2.0
+        self,
+        settings: Settings,
+        reader: LogReader,
+        table: KeyTable | None = None,
+        *,
+        watch_every_s: float = WATCH_EVERY_S,
     ) -> None:
         self._settings, self._reader, self._table, self._watch_every_s = settings, reader, table, watch_every_s
         self._producer: AIOKafkaProducer | None = None
