@@ -1,4 +1,8 @@
-"""Pictures: what they are, and their bytes, for their owner alone; a stranger gets the answer of an unknown id.
+"""Pictures: what they are, and their bytes: for their owner, for everybody while they are public, and by signed links.
+
+A stranger to a private picture gets the answer of an unknown id; once it is gone, only those who could read it before
+are told so. Before bytes are read the read models have come to what this gateway acknowledged of the owner, so that
+access ends with the decision. Views by others are counted (`infra.views`).
 
 Bytes never change under an id, so the ETag is their sha256. Caches of the client may keep them but ask each time,
 because access ends with the asset. Whole bodies are hashed on the way: the last bytes are held back until the sum is
@@ -22,17 +26,23 @@ from api.queries import AssetRow
 from api.secrets import asset_secrets
 from api.shapes import SignedQuery
 from infra.http.audit import accessed
-from infra.http.auth import caller_of
+from infra.http.auth import caller_of, caller_or_nobody
 from infra.http.documents import asset_document
 from infra.http.problems import Problem
 from infra.http.requests import header_once, query_of
 from infra.http.routing import port_of
 from infra.logs import get_logger
+from infra.media.header import CONTENT_TYPES, VIDEO_CONTENT_TYPES
 from infra.s3.store import IntegrityError, ObjectNotFound, ObjectStore, StoreUnavailable
 from schemas.cloudevents import rfc3339
 
 LINK_TTL_S = 900
-_CONTENT_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
+_CONTENT_TYPES: Mapping[str, str] = dict([*CONTENT_TYPES.items(), *VIDEO_CONTENT_TYPES.items()])
+_GONE = {
+    "deleted": "This picture was deleted.",
+    "expired": "The time for which this picture is kept is over.",
+    "original-processed": "The original was deleted when its job had ended, as the account's plan wants.",
+}
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _PURPOSE = "media"
 _log = get_logger(__name__)
@@ -50,6 +60,7 @@ async def get_asset(request: Request) -> Response:
     if request.headers.get("accept", "").split(",")[0].split(";")[0].strip().lower() != "application/json":
         return await get_media(request)
     ports, row = port_of(request, ApiPorts), await _owned(request)
+    _check_live(row)
     account = caller_of(request).account
     stored = row.stored
     document = asset_document(ports.base_url, row.asset, stored, row.position)
@@ -57,6 +68,7 @@ async def get_asset(request: Request) -> Response:
     document["file_name"] = await _file_name(ports, account, row)
     document["job"] = row.job
     document["sha256"] = stored.sha256
+    document["public"] = row.public
     document["created_at"] = rfc3339(row.created_ms)
     document["signed_url"] = signed_url(ports, account, row.asset)
     response = answer(document)
@@ -65,10 +77,45 @@ async def get_asset(request: Request) -> Response:
 
 
 async def get_media(request: Request) -> Response:
-    """GET /v1/media/{id}, with a bearer token."""
-    row = await _owned(request)
-    ports = port_of(request, ApiPorts)
-    return await _bytes(request, ports, row, await _file_name(ports, caller_of(request).account, row))
+    """GET /v1/media/{id}: one's own with a bearer token, a public one also without."""
+    ports, asset, caller = port_of(request, ApiPorts), request.path_params["id"], caller_or_nobody(request)
+    if caller is not None:
+        await ports.consistency.ready(request, caller.account)
+        row = await ports.queries.asset(caller.account, asset)
+        if row is not None:
+            return await _own(request, ports, caller.account, row)
+    response = await _of_somebody_else(request, ports, asset)
+    if response is not None:
+        return response
+    if caller is None:
+        raise Problem(404, "not-found", f"There is no public asset {asset[:64]}; its owner sends a token.")
+    return await _own(request, ports, caller.account, await _owned(request))
+
+
+async def _own(request: Request, ports: ApiPorts, account: str, row: AssetRow) -> Response:
+    return await _bytes(request, ports, row, await _file_name(ports, account, row))
+
+
+async def _of_somebody_else(request: Request, ports: ApiPorts, asset: str) -> Response | None:
+    """A public asset's bytes, counted as a view of it; None where the asset is not public."""
+    owner = await ports.queries.public_owner(asset)
+    if owner is None:
+        return None
+    account, product = owner
+    await ports.consistency.ready(request, account)
+    row = await ports.queries.asset(account, asset)
+    if row is None or row.gone is not None or not row.public:
+        return None
+    accessed(request, asset, account=account)
+    response = await _bytes(request, ports, row, None)
+    if request.method == "GET" and _begins(response):
+        ports.views.note(account, product, asset)
+    return response
+
+
+def _begins(response: Response) -> bool:
+    """Whether a picture is read from its beginning: a player that asks for range after range views once."""
+    return response.status_code != 206 or response.headers["content-range"].startswith("bytes 0-")
 
 
 async def get_signed_media(request: Request) -> Response:
@@ -126,6 +173,7 @@ async def _owned(request: Request) -> AssetRow:
 
 
 async def _bytes(request: Request, ports: ApiPorts, row: AssetRow, file_name: str | None) -> Response:
+    _check_live(row)
     stored = row.stored
     etag = f'"{stored.sha256}"'
     headers = {
@@ -153,6 +201,12 @@ async def _bytes(request: Request, ports: ApiPorts, row: AssetRow, file_name: st
     if span is None:
         body = _verified(body, stored.key, stored.sha256)
     return StreamingResponse(body, status, headers)
+
+
+def _check_live(row: AssetRow) -> None:
+    """Raise Problem 410 for what is gone; only for those who could read it before."""
+    if row.gone is not None:
+        raise Problem(410, "gone", _GONE.get(row.gone, "This picture is gone."))
 
 
 async def _opened(objects: ObjectStore, key: str, span: Span | None) -> AsyncIterator[bytes]:

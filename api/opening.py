@@ -24,6 +24,7 @@ from infra.postgres.readers import Readers
 from infra.s3.store import ObjectStore
 from infra.sealing.keys import KeyRing
 from infra.settings import Settings
+from infra.views import Views
 from schemas.catalogue import Catalogue
 
 SECRET = "link.key"
@@ -40,6 +41,7 @@ async def open_api(
     objects: ObjectStore,
     catalogue: Catalogue,
     clock: Clock,
+    views: Views,
 ) -> AsyncIterator[ApiPorts]:
     """The ports of `api.routes.ROUTES`; listens for positions while it is open.
 
@@ -57,6 +59,7 @@ async def open_api(
         catalogue=catalogue,
         clock=clock,
         signer=Signer(read_secret(settings.secrets_dir, SECRET)),
+        views=views,
         partitions=settings.partitions,
         deployment=settings.deployment,
         base_url=settings.gateway.base_url,

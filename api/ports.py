@@ -10,6 +10,7 @@ from api.signing import Signer
 from infra.clock import Clock
 from infra.s3.store import ObjectStore
 from infra.sealing.keys import KeyRing
+from infra.views import Views
 from schemas.catalogue import Catalogue
 
 
@@ -24,6 +25,7 @@ class ApiPorts:
     catalogue: Catalogue
     clock: Clock
     signer: Signer
+    views: Views
     partitions: int
     deployment: str
     base_url: str

@@ -44,8 +44,13 @@ _LEDGER = (
     "AND ($4::text IS NULL OR kind = $4) AND ($5::text IS NULL OR job = $5) ORDER BY version {order} LIMIT $6"
 )
 _ASSET = """
-SELECT asset, number, key, bytes, sha256, format, width, height, sealed, job, created_ms, position
+SELECT asset, number, key, bytes, sha256, format, width, height, duration_ms, sealed, job, created_ms, position,
+    gone, public
 FROM assets WHERE account = $1 AND asset = $2
+"""
+_PUBLIC = """
+SELECT a.account, (SELECT c.product FROM accounts c WHERE c.account = a.account) AS product
+FROM assets a WHERE a.asset = $1 AND a.public AND a.gone IS NULL
 """
 
 _NEWEST = {"after": "<", "order": "DESC"}
@@ -53,7 +58,7 @@ _OLDEST = {"after": ">", "order": "ASC"}
 
 
 class AssetRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An asset as it stands; `sealed` holds the file name."""
+    """An asset as it stands; `sealed` holds the file name, `gone` the word of why access has ended."""
 
     asset: str
     number: int
@@ -62,6 +67,8 @@ class AssetRow(msgspec.Struct, frozen=True, kw_only=True):
     job: str | None
     created_ms: int
     position: str
+    gone: str | None
+    public: bool
 
 
 class Queries:
@@ -131,11 +138,23 @@ class Queries:
         row = await self._again(lambda: self._readers.row(_ASSET, account, asset))
         if row is None:
             return None
-        name, number, key, size, sha256, kind, width, height, sealed, job, created_ms, position = row
-        stored = StoredObject(key, size, sha256, kind, width, height)
+        name, number, *stored, sealed, job, created_ms, position, gone, public = row
         return AssetRow(
-            asset=name, number=number, stored=stored, sealed=sealed, job=job, created_ms=created_ms, position=position
+            asset=name,
+            number=number,
+            stored=StoredObject(*stored),
+            sealed=sealed,
+            job=job,
+            created_ms=created_ms,
+            position=position,
+            gone=gone,
+            public=public,
         )
+
+    async def public_owner(self, asset: str) -> tuple[str, str] | None:
+        """(account, product) of whose public asset this is; None for one that is private, gone or not there."""
+        row = await self._again(lambda: self._readers.row(_PUBLIC, asset))
+        return None if row is None else (row["account"], row["product"])
 
     async def _again(self, read: Callable[[], Awaitable[T]]) -> T:
         """The result; asked twice, because a connection that died while idle is found out by using it."""

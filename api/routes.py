@@ -126,7 +126,9 @@ ROUTES: tuple[Operation, ...] = (
         audit="read",
         tag="Assets",
         summary="Get the bytes of a picture",
-        description=_BYTES_TEXT,
+        description="One's own with a token, a public one also without. One range a request, strong ETag, HEAD without "
+        "a body. Reading somebody else's public picture is counted as a view of it.",
+        access="optional",
         path_parameters={"id": "The asset."},
         headers=MediaHeaders,
         answers=_PICTURE,

@@ -205,5 +205,6 @@ class AssetDetailModel(AssetModel):
     file_name: str | None
     job: str | None = Field(description="The job that made it; null for an upload.")
     sha256: str
+    public: bool = Field(description="Whether everybody may read it, at /v1/media/{id}.")
     created_at: str
     signed_url: str = Field(description="Works without a token for 15 minutes.")

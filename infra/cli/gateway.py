@@ -49,11 +49,14 @@ from infra.plans import load_catalogue
 from infra.postgres.data_keys import PostgresKeyTable
 from infra.postgres.pool import READERS_OF_BOTH_PARTS, create_pool
 from infra.postgres.readers import Readers
+from infra.remote.fetch import GuardedFetcher
+from infra.remote.settings import load_remote_settings
 from infra.s3.bucket import open_store
 from infra.s3.store import ObjectStore
 from infra.sealing.keys import KeyRing, StoredKeyRing
 from infra.sealing.topic import TopicKeyStore
 from infra.settings import Settings
+from infra.views import open_views
 from ingest import routes as ingest_routes
 from ingest.intake import Intake
 from ingest.ports import IngestPorts
@@ -166,7 +169,9 @@ async def _start(
         last_positions=LastPositions(),
         keys=await _start_keys(settings, reads, stack),
         catalogue=load_catalogue(settings),
+        appender=CommandAppender(client, COMMANDS),
     )
+    stack.push_async_callback(shared.appender.close)
     if parts != "api":
         ports[Intake] = await _start_ingest(shared, stack, checks)
     if parts != "ingest":
@@ -186,6 +191,7 @@ class _Shared:
     last_positions: LastPositions
     keys: KeyRing
     catalogue: Catalogue
+    appender: CommandAppender
 
 
 async def _start_keys(settings: Settings, reads: Readers, stack: AsyncExitStack) -> KeyRing:
@@ -198,6 +204,7 @@ async def _start_keys(settings: Settings, reads: Readers, stack: AsyncExitStack)
 
 async def _start_api(shared: _Shared, stack: AsyncExitStack) -> ApiPorts:
     settings = shared.settings
+    views = open_views(shared.appender, SystemClock(), SystemIds(), settings.partitions)
     opened = open_api(
         settings,
         shared.pool,
@@ -207,6 +214,7 @@ async def _start_api(shared: _Shared, stack: AsyncExitStack) -> ApiPorts:
         objects=shared.store,
         catalogue=shared.catalogue,
         clock=SystemClock(),
+        views=await stack.enter_async_context(views),
     )
     return await stack.enter_async_context(opened)
 
@@ -223,11 +231,9 @@ async def _start_ingest(shared: _Shared, stack: AsyncExitStack, checks: dict[str
     async with asyncio.timeout(START_LIMIT_S):
         while not replies.is_ready:
             await asyncio.sleep(0.02)
-    appender = CommandAppender(shared.client, COMMANDS)
-    stack.push_async_callback(appender.close)
     return Intake(
         IngestPorts(
-            appender=appender,
+            appender=shared.appender,
             waiters=waiters,
             read_side=PostgresReadSide(shared.reads),
             keys=shared.keys,
@@ -239,6 +245,7 @@ async def _start_ingest(shared: _Shared, stack: AsyncExitStack, checks: dict[str
             identifier_key=shared.identifier_key,
             partitions=settings.partitions,
             base_url=settings.gateway.base_url,
+            remote=GuardedFetcher(load_remote_settings().allow),
         )
     )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import cast
 
 from starlette.requests import Request
 from starlette.types import Scope
 
+from infra.http.addresses import AddressHasher
 from infra.http.headers import count_of, headers_of
 from infra.http.limits import Limiter
 from infra.http.problems import Problem
@@ -21,17 +23,23 @@ _CHALLENGE = 'Bearer realm="darkroom"'
 class BearerGate:
     """Implements `infra.http.routing.Gate` for tokens of this deployment."""
 
-    def __init__(self, authenticator: Authenticator, limiter: Limiter) -> None:
+    def __init__(self, authenticator: Authenticator, limiter: Limiter, addresses: AddressHasher | None = None) -> None:
+        """Without `addresses` each gateway counts requests without a token by itself."""
         self._authenticator, self._limiter = authenticator, limiter
+        self._addresses = addresses or AddressHasher(secrets.token_bytes(32))
 
     def admit(self, request: Request, operation: Operation) -> None:
         """Every request that passes authentication counts, valid or not. Raises Problem 401, 403 or 429."""
         if operation.access == "public":
             return
+        if operation.access == "optional" and b"authorization" not in headers_of(request.scope):
+            if operation.limit:
+                self._count(request.scope, operation.limit, self._addresses.of(request.scope))
+            return
         caller = self._caller(request.scope)
         request.scope["darkroom.caller"] = caller
         if operation.limit:
-            self._count(request.scope, operation.limit, caller)
+            self._count(request.scope, operation.limit, caller.account)
         if operation.access == "admin" and not caller.is_admin:
             raise Problem(403, "forbidden", "This operation needs a token with the role admin.")
 
@@ -47,8 +55,8 @@ class BearerGate:
         except TokenInvalid as error:
             raise _invalid(str(error)) from error
 
-    def _count(self, scope: Scope, limit: str, caller: Caller) -> None:
-        standing = self._limiter.hit(limit, caller.account)
+    def _count(self, scope: Scope, limit: str, who: str) -> None:
+        standing = self._limiter.hit(limit, who)
         add_headers(scope, standing.headers())
         if not standing.allowed:
             detail = f"More than {standing.limit} {limit} in the window; try again in {max(1, standing.reset_s)} s."
@@ -56,8 +64,13 @@ class BearerGate:
 
 
 def caller_of(request: Request) -> Caller:
-    """Who asks; only for operations whose `access` is not `public`."""
+    """Who asks; only for operations whose `access` is neither `public` nor `optional`."""
     return cast(Caller, request.scope["darkroom.caller"])
+
+
+def caller_or_nobody(request: Request) -> Caller | None:
+    """Who asks; None without a token."""
+    return cast("Caller | None", request.scope.get("darkroom.caller"))
 
 
 def add_headers(scope: Scope, headers: list[tuple[bytes, bytes]]) -> None:

@@ -13,6 +13,7 @@ from infra.http.problems import ProblemDocument
 from infra.http.routing import JSON, PROBLEM_JSON, Answer, Body, Operation
 
 _REF = "#/components/schemas/{model}"
+_SECURITY: Mapping[str, list[dict[str, list[str]]]] = {"public": [], "optional": [{"bearer": []}, {}]}
 _COMMON_PROBLEMS = (400, 500)
 _LIMIT_HEADERS = {
     "RateLimit-Limit": "Requests that the window allows.",
@@ -75,7 +76,7 @@ def _operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
         "description": operation.description or operation.summary,
         "parameters": _parameters(operation),
         "responses": _responses(operation, schemas),
-        "security": [] if operation.access == "public" else [{"bearer": []}],
+        "security": _SECURITY.get(operation.access, [{"bearer": []}]),
     }
     if operation.body is not None:
         document["requestBody"] = _body(operation.body, schemas)

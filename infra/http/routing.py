@@ -20,7 +20,7 @@ from starlette.types import Scope
 
 Handler = Callable[[Request], Awaitable[Response]]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-Access = Literal["bearer", "admin", "public"]
+Access = Literal["bearer", "admin", "public", "optional"]
 Audit = Literal["read", "change", "delete"]
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
@@ -58,7 +58,8 @@ class Operation:
 
     `path` is Starlette's (`/v1/jobs/{id}:cancel`, `{name:path}` for values with slashes); `path_parameters` describes
     its names. `problems` lists the 4xx and 5xx statuses beside those that every operation has. `limit` names the
-    moving window that counts it ("" counts nowhere). `audit` is what it does to what it names, for the topic
+    moving window that counts it ("" counts nowhere). `access` "optional" takes requests without a token too, counted by
+    their address. `audit` is what it does to what it names, for the topic
     `accesses`; None where nothing of an account is touched.
     """
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import asyncpg
 import msgspec
 
 from infra.postgres.readers import Reads
@@ -9,13 +12,10 @@ from schemas.commands import StoredObject
 
 TERMINAL = frozenset({"succeeded", "failed", "canceled", "expired"})
 
-_OUTCOME = """
-SELECT status, cost, charged, balance, asset, result, reason, detail, position, accepted_at
-FROM jobs WHERE account = $1 AND job = $2
-"""
-
-_SIZE = "SELECT width, height FROM assets WHERE account = $1 AND asset = $2"
-
+_COLUMNS = "status, cost, charged, balance, asset, result, reason, detail, position, accepted_at"
+_OUTCOME = f"SELECT {_COLUMNS} FROM jobs WHERE account = $1 AND job = $2"
+_OUTCOMES = f"SELECT {_COLUMNS}, job FROM jobs WHERE account = $1 AND job = ANY($2)"
+_SIZES = "SELECT asset, width, height FROM assets WHERE account = $1 AND asset = ANY($2)"
 
 _ASSET = """
 SELECT key, bytes, sha256, format, width, height, duration_ms, position, gone FROM assets
@@ -23,8 +23,7 @@ WHERE account = $1 AND asset = $2
 """
 
 _LIVE_JOBS_ON = """
-SELECT job FROM jobs WHERE account = $1 AND (input = $2 OR mask = $2)
-AND status NOT IN ('succeeded', 'failed', 'canceled', 'expired') LIMIT $3
+SELECT job FROM jobs WHERE account = $1 AND outcome IS NULL AND (input = $2 OR mask = $2) LIMIT $3
 """
 
 
@@ -63,9 +62,16 @@ class JobOutcome(msgspec.Struct, frozen=True, kw_only=True):
 async def job_outcome(reads: Reads, account: str, job: str) -> JobOutcome | None:
     """The job, or None when the read model has none of this id in this account. Raises asyncpg's errors."""
     row = await reads.row(_OUTCOME, account, job)
-    if row is None:
-        return None
-    status, cost, charged, balance, asset, result, reason, detail, position, accepted_at = row
+    return None if row is None else _outcome(row)
+
+
+async def job_outcomes(reads: Reads, account: str, jobs: Sequence[str]) -> dict[str, JobOutcome]:
+    """Those of the jobs that the read model has in this account, by id. Raises asyncpg's errors."""
+    return {row["job"]: _outcome(row) for row in await reads.rows(_OUTCOMES, account, list(jobs))}
+
+
+def _outcome(row: asyncpg.Record) -> JobOutcome:
+    status, cost, charged, balance, asset, result, reason, detail, position, accepted_at = tuple(row)[:10]
     return JobOutcome(
         status=status,
         cost=cost,
@@ -80,10 +86,10 @@ async def job_outcome(reads: Reads, account: str, job: str) -> JobOutcome | None
     )
 
 
-async def asset_size(reads: Reads, account: str, asset: str) -> tuple[int, int] | None:
-    """(width, height) in pixels, or None when the read model has no such asset. Raises asyncpg's errors."""
-    row = await reads.row(_SIZE, account, asset)
-    return None if row is None else (row[0], row[1])
+async def asset_sizes(reads: Reads, account: str, assets: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """(width, height) in pixels of those of the assets that the read model has. Raises asyncpg's errors."""
+    rows = await reads.rows(_SIZES, account, list(assets))
+    return {row["asset"]: (row["width"], row["height"]) for row in rows}
 
 
 async def known_asset(reads: Reads, account: str, asset: str) -> KnownAsset | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import field_validator
+from pydantic import ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from infra.settings import SettingsError
 
 HostPort = tuple[str, int]
 
@@ -23,6 +25,15 @@ class RemoteSettings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(_pair(part.strip()) for part in value.split(",") if part.strip())
+
+
+def load_remote_settings() -> RemoteSettings:
+    """The settings of this process. Raises `SettingsError` with one sentence."""
+    try:
+        return RemoteSettings()
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"The setting DARKROOM_REMOTE_FETCH_ALLOW is not usable: {message}.") from error
 
 
 def _pair(text: str) -> HostPort:

@@ -34,6 +34,7 @@ from infra.postgres.readers import Readers
 from infra.s3.memory import MemoryObjectStore
 from infra.sealing.cipher import new_secret
 from infra.sealing.keys import MemoryKeyStore, StoredKeyRing
+from infra.views import MemoryViews
 from projections.intake import Intake
 from projections.postgres import PostgresReadModels
 from schemas import events as ev
@@ -128,6 +129,7 @@ class Reading:
     keys: KeyFolder
     pool: asyncpg.Pool
     readers: Readers
+    views: MemoryViews
 
     def account(self, subject: str = "ada", product: str = "darkroom") -> str:
         return account_id(IDENTIFIER_KEY, product, subject)
@@ -151,7 +153,7 @@ async def open_reading(dsn: str, root: Path, wait_s: float = 0.3) -> AsyncIterat
     clock, keys, reached, positions = ManualClock(NOW_MS), make_keys(root / "jwt"), Reached(), LastPositions()
     objects, key_store = MemoryObjectStore(), MemoryKeyStore()
     ring = StoredKeyRing(key_store, new_secret(), SeededIds(3))
-    log = Log(dsn, reached)
+    log, views = Log(dsn, reached), MemoryViews()
     for partition in range(PARTITIONS):
         log.write(partition_stream(partition), ev.PlanPublished(PLAN), product="")
     log.apply()
@@ -165,6 +167,7 @@ async def open_reading(dsn: str, root: Path, wait_s: float = 0.3) -> AsyncIterat
         catalogue=CATALOGUE,
         clock=clock,
         signer=Signer(b"s" * 32),
+        views=views,
         partitions=PARTITIONS,
         deployment=DEPLOYMENT,
         base_url=BASE_URL,
@@ -174,7 +177,7 @@ async def open_reading(dsn: str, root: Path, wait_s: float = 0.3) -> AsyncIterat
     app = build_application(routes.ROUTES, gate, {ApiPorts: ports}, registry=CollectorRegistry())
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as http:
-        yield Reading(http, log, objects, key_store, ring, positions, clock, keys, pool, readers)
+        yield Reading(http, log, objects, key_store, ring, positions, clock, keys, pool, readers, views)
     await readers.close()
     await pool.close()
     log.close()

@@ -11,7 +11,8 @@ import pytest
 
 from infra.remote.fetch import GuardedFetcher, Patience, RemoteRefused, Resolve
 from infra.remote.memory import MemoryFetcher
-from infra.remote.settings import RemoteSettings
+from infra.remote.settings import RemoteSettings, load_remote_settings
+from infra.settings import SettingsError
 from tests.unit.remote.server import Network, WebServer, web_server
 
 PUBLIC = "93.184.216.34"
@@ -302,8 +303,8 @@ def test_the_setting_holds_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DARKROOM_REMOTE_FETCH_ALLOW", "127.0.0.1:9000, Pictures.internal:80,[::1]:8080")
     assert RemoteSettings().allow == (("127.0.0.1", 9000), ("pictures.internal", 80), ("::1", 8080))
     monkeypatch.setenv("DARKROOM_REMOTE_FETCH_ALLOW", "nonsense")
-    with pytest.raises(ValueError, match="no host:port"):
-        RemoteSettings()
+    with pytest.raises(SettingsError, match="DARKROOM_REMOTE_FETCH_ALLOW is not usable: 'nonsense' is no host:port"):
+        load_remote_settings()
 
 
 async def test_pictures_in_memory_are_fetched_the_same_way() -> None:
