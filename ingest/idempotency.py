@@ -1,12 +1,13 @@
 """Idempotency keys: `Idempotency-Key` as in draft-ietf-httpapi-idempotency-key-header.
 
-A key counts within its account and operation. What travels are hashes: of the key, so that no client's text stands on
-the log, and of the content, so that the decider can tell a repeat from another request under the same key.
+A key counts within its account and operation. What travels are keyed hashes: of the key, so that no client's text
+stands on the log, and of the content, so that the decider can tell a repeat from another request under the same key.
+Without the deployment's identifier key nobody can try out which prompt or file name a hash was made of.
 """
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 
 import msgspec
 
@@ -15,6 +16,8 @@ from schemas.commands import IdempotencyKey
 
 KEY_CHARS_MAX = 255
 _KEY_HEX_CHARS = 32
+_KEY_DOMAIN = b"darkroom idempotency key\n"
+_CONTENT_DOMAIN = b"darkroom idempotent content\n"
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
@@ -25,10 +28,14 @@ def checked_key(key: str) -> str:
     return key
 
 
-def idempotency_key(account: str, operation: str, key: str, content: object) -> IdempotencyKey:
+def idempotency_key(identifier_key: bytes, account: str, operation: str, key: str, content: object) -> IdempotencyKey:
     """The key on the log. Equal contents give equal fingerprints whatever the order of their members."""
-    hashed = hashlib.sha256(f"{account}\n{operation}\n{key}".encode()).hexdigest()[:_KEY_HEX_CHARS]
-    return IdempotencyKey(hashed, hashlib.sha256(_encoder.encode(content)).hexdigest())
+    named = _KEY_DOMAIN + f"{account}\n{operation}\n{key}".encode()
+    held = _CONTENT_DOMAIN + account.encode() + b"\n" + _encoder.encode(content)
+    return IdempotencyKey(
+        hmac.digest(identifier_key, named, "sha256").hex()[:_KEY_HEX_CHARS],
+        hmac.digest(identifier_key, held, "sha256").hex(),
+    )
 
 
 def outcome_unknown(key: str) -> Problem:

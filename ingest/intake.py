@@ -26,17 +26,17 @@ from infra.http.refusals import problem_of
 from infra.http.requests import header_once
 from infra.http.tokens import Caller
 from infra.http.traces import trace_of
-from infra.kafka.ports import NotAppended, OutcomeUnknown, Overloaded
 from infra.postgres.outcomes import JobOutcome
-from infra.sealing.cipher import key_id_of, seal
+from infra.sealing.cipher import DataKey, key_id_of, seal
 from infra.sealing.content import SUBJECT
 from infra.sealing.keys import KeyStoreUnavailable
-from ingest.idempotency import checked_key, idempotency_key, outcome_unknown
+from ingest.envelopes import APPEND_FAULTS, Sender, append_problem, unavailable
+from ingest.idempotency import checked_key, idempotency_key
 from ingest.jobs import ParamsChecker
 from ingest.ports import IngestPorts, KnownSizes
 from ingest.replies import TooManyWaiters, Waiter
 from ingest.uploads import UploadPlaces
-from schemas.commands import AnyCommand, Envelope, ReplyAddress, encode_command
+from schemas.commands import AnyCommand
 from schemas.identifiers import partition_of
 from schemas.positions import Position, parse_position
 from schemas.replies import AnyAnswer, Broken, Refused, Reply
@@ -48,11 +48,11 @@ _NAMING = ("job", "jobs", "asset", "assets", "album", "group")
 
 
 class Who(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose account a command is for; for a grant it is not the caller's."""
+    """Whose account a command is for; for a grant it is not the caller's. `subject` None: nobody here knows it."""
 
     account: str
     product: str
-    subject: str
+    subject: str | None
     plan: str = "default"
     actor: str = "user"
 
@@ -72,6 +72,7 @@ class Intake:
         self.sizes = KnownSizes(ports.read_side)
         self.params = ParamsChecker(ports.catalogue)
         self.uploads = UploadPlaces()
+        self.fetches = UploadPlaces(per_account=4)
         self._subjects: OrderedDict[str, str] = OrderedDict()
 
     def minted(self, request: Request) -> Minted:
@@ -84,20 +85,24 @@ class Intake:
 
     async def sealed(self, account: str, purpose: str, plaintext: bytes) -> str:
         """The sealed text, under a key that is on the log. Raises Problem 503."""
+        return seal(await self.data_key(account), account, purpose, plaintext)
+
+    async def data_key(self, account: str) -> DataKey:
+        """A key of the account to seal with; it is on the log. Raises Problem 503."""
         key = self.ports.keys.known(account)
-        if key is None:
-            try:
-                key = await self.ports.keys.key_for(account)
-            except KeyStoreUnavailable as error:
-                raise _unavailable("The log takes no new keys now; try again.") from error
-        return seal(key, account, purpose, plaintext)
+        if key is not None:
+            return key
+        try:
+            return await self.ports.keys.key_for(account)
+        except KeyStoreUnavailable as error:
+            raise unavailable("The log takes no new keys now; try again.") from error
 
     def waiter(self, minted: Minted) -> Waiter:
         """Where the replies will come. Raises Problem 503 when too many wait."""
         try:
             return self.ports.waiters.open(minted.suffix)
         except TooManyWaiters as error:
-            raise _unavailable("Too many requests wait for their decision; try again.", code="overloaded") from error
+            raise unavailable("Too many requests wait for their decision; try again.", code="overloaded") from error
 
     async def append(
         self,
@@ -114,31 +119,30 @@ class Intake:
 
         `content` is what a repeat under the same key must equal; without `answered` the decider sends no reply.
         """
-        ports, trace = self.ports, trace_of(request.scope)
-        envelope = Envelope(
-            id=f"cmd_{minted.suffix}",
-            account=who.account,
-            product=who.product,
-            command=command,
-            sent_ms=ports.clock.now_ms(),
-            actor=who.actor,
-            plan=who.plan,
-            subject=await self._subject(who),
-            reply=ReplyAddress(ports.waiters.incarnation, minted.suffix) if answered else None,
-            idempotency=idempotency_key(who.account, operation, minted.key, content),
-            trace=None if trace is None else trace.traceparent,
-        )
+        ports, sender = self.ports, await self.sender(request, who)
+        key = idempotency_key(ports.identifier_key, who.account, operation, minted.key, content)
+        item = sender.encoded(f"cmd_{minted.suffix}", command, key, minted.suffix if answered else None)
         partition = partition_of(who.account, ports.partitions)
         accessed(request, *_named(command), account=who.account)
         try:
-            appended = await ports.appender.append(partition, encode_command(envelope))
-        except OutcomeUnknown as error:
-            raise outcome_unknown(minted.key) from error
-        except Overloaded as error:
-            raise _unavailable("The gateway has more work than the log takes; try again.", code="overloaded") from error
-        except NotAppended as error:
-            raise _unavailable("The log takes no commands now; nothing was accepted. Try again.") from error
+            appended = await ports.appender.append(partition, item)
+        except APPEND_FAULTS as error:
+            raise append_problem(error, minted.key) from error
         return Position(partition, appended.offset, appended.item_index)
+
+    async def sender(self, request: Request, who: Who) -> Sender:
+        """What all commands of the request have alike. Raises Problem 503."""
+        trace = trace_of(request.scope)
+        return Sender(
+            account=who.account,
+            product=who.product,
+            plan=who.plan,
+            actor=who.actor,
+            subject=None if who.subject is None else await self._subject(who.account, who.subject),
+            trace=None if trace is None else trace.traceparent,
+            sent_ms=self.ports.clock.now_ms(),
+            gateway=self.ports.waiters.incarnation,
+        )
 
     async def decided(self, request: Request, who: Who, waiter: Waiter, appended: Position) -> Decision:
         """The decision, as far as it comes in time. Raises Problem for a refusal and for a command that broke."""
@@ -153,9 +157,7 @@ class Intake:
             case Refused(refusal):
                 raise problem_of(refusal, self.ports.clock.now_ms())
             case Broken():
-                raise of_status(
-                    500, "The request could not be decided; nothing was charged. Name `trace_id` in reports."
-                )
+                raise broken()
             case answer:
                 named = _named(answer)
                 if named:  # a repeated request touches what the first one made
@@ -194,13 +196,13 @@ class Intake:
             await asyncio.sleep(_CATCH_UP_PAUSE_S)
         return False
 
-    async def _subject(self, who: Who) -> str:
-        """The account's sealed subject; sealed once and then the same text, until its key is another one."""
-        sealed, key = self._subjects.get(who.account), self.ports.keys.known(who.account)
+    async def _subject(self, account: str, subject: str) -> str:
+        """The account's sealed subject; sealed once and then the same text, as long as its very key lives."""
+        sealed, key = self._subjects.get(account), self.ports.keys.known(account)
         if sealed is not None and key is not None and key_id_of(sealed) == key.key_id:
             return sealed
-        sealed = await self.sealed(who.account, SUBJECT, who.subject.encode())
-        self._subjects[who.account] = sealed
+        sealed = await self.sealed(account, SUBJECT, subject.encode())
+        self._subjects[account] = sealed
         if len(self._subjects) > _SUBJECTS_MAX:
             self._subjects.popitem(last=False)
         return sealed
@@ -222,6 +224,11 @@ def caller_as_who(caller: Caller) -> Who:
     return Who(account=caller.account, product=caller.product, subject=caller.subject, plan=caller.plan)
 
 
+def broken() -> Problem:
+    """500: the command stands in `dead-letters`."""
+    return of_status(500, "The request could not be decided; nothing was charged. Name `trace_id` in reports.")
+
+
 def _named(message: AnyCommand | AnyAnswer | None) -> list[str]:
     """The ids of what a command makes or changes, or an answer tells of; for the trail of accesses."""
     named: list[str] = []
@@ -232,7 +239,3 @@ def _named(message: AnyCommand | AnyAnswer | None) -> list[str]:
         elif isinstance(value, tuple):
             named += [one for one in value if isinstance(one, str)]
     return named
-
-
-def _unavailable(detail: str, code: str = "unavailable") -> Problem:
-    return Problem(503, code, detail, headers={"Retry-After": "1"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from infra.clock import Clock
 from infra.http.last_positions import LastPositions
 from infra.ids import IdSource
 from infra.kafka.ports import Appender
-from infra.postgres.outcomes import JobOutcome, KnownAsset
+from infra.postgres.outcomes import JobOutcome, JobOwner, KnownAsset
 from infra.remote.fetch import GuardedFetcher, RemoteFetcher
 from infra.s3.store import ObjectStore
 from infra.sealing.keys import KeyRing
@@ -28,8 +28,12 @@ class ReadSide(Protocol):
         """How the job stands."""
         ...
 
-    async def asset_size(self, account: str, asset: str) -> Size | None:
-        """Width and height of an asset in pixels."""
+    async def outcomes(self, account: str, jobs: Sequence[str]) -> Mapping[str, JobOutcome]:
+        """How these jobs stand, as far as they are known."""
+        ...
+
+    async def asset_sizes(self, account: str, assets: Sequence[str]) -> Mapping[str, Size]:
+        """Width and height in pixels of these assets, as far as they are known."""
         ...
 
     async def asset(self, account: str, asset: str) -> KnownAsset | None:
@@ -38,6 +42,13 @@ class ReadSide(Protocol):
 
     async def live_jobs_on(self, account: str, asset: str, most: int) -> Sequence[str]:
         """Jobs that have not ended and work on the asset, as far as they are known."""
+        ...
+
+    async def owner(self, job: str, account: str | None) -> JobOwner | None:
+        """Whose job it is; without an account every one is searched. None for a job that is not there.
+
+        Unlike the others it raises Problem 503 where the read models do not answer: nothing else knows.
+        """
         ...
 
     async def has_reached(self, position: Position) -> bool:
@@ -75,19 +86,27 @@ class MemoryReadSide:
         self.sizes: dict[tuple[str, str], Size] = {}
         self.assets: dict[tuple[str, str], KnownAsset] = {}
         self.jobs_on: dict[tuple[str, str], tuple[str, ...]] = {}
+        self.products: dict[str, str] = {}
         self.is_current = True
 
     async def job(self, account: str, job: str) -> JobOutcome | None:
         return self.jobs.get((account, job))
 
-    async def asset_size(self, account: str, asset: str) -> Size | None:
-        return self.sizes.get((account, asset))
+    async def outcomes(self, account: str, jobs: Sequence[str]) -> Mapping[str, JobOutcome]:
+        return {job: self.jobs[account, job] for job in jobs if (account, job) in self.jobs}
+
+    async def asset_sizes(self, account: str, assets: Sequence[str]) -> Mapping[str, Size]:
+        return {asset: self.sizes[account, asset] for asset in assets if (account, asset) in self.sizes}
 
     async def asset(self, account: str, asset: str) -> KnownAsset | None:
         return self.assets.get((account, asset))
 
     async def live_jobs_on(self, account: str, asset: str, most: int) -> Sequence[str]:
         return self.jobs_on.get((account, asset), ())[:most]
+
+    async def owner(self, job: str, account: str | None) -> JobOwner | None:
+        found = next((owner for owner, name in self.jobs if name == job and account in (None, owner)), None)
+        return None if found is None else JobOwner(found, self.products.get(found, "darkroom"))
 
     async def has_reached(self, position: Position) -> bool:
         return self.is_current
@@ -106,11 +125,12 @@ class KnownSizes:
             del self._sizes[next(iter(self._sizes))]
         self._sizes[account, asset] = size
 
-    async def of(self, account: str, asset: str) -> Size | None:
-        """The size, None where nobody knows it yet."""
-        known = self._sizes.get((account, asset))
-        if known is None:
-            known = await self._read_side.asset_size(account, asset)
-            if known is not None:
-                self.note(account, asset, known)
-        return known
+    async def of(self, account: str, assets: Collection[str]) -> dict[str, Size]:
+        """The sizes of these assets; those that nobody knows yet are left out."""
+        found = {asset: size for asset in assets if (size := self._sizes.get((account, asset))) is not None}
+        if len(found) < len(set(assets)):
+            missing = [asset for asset in dict.fromkeys(assets) if asset not in found]
+            for asset, size in (await self._read_side.asset_sizes(account, missing)).items():
+                self.note(account, asset, size)
+                found[asset] = size
+        return found

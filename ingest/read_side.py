@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import asyncpg
 
 from infra.logs import get_logger
-from infra.postgres.outcomes import JobOutcome, KnownAsset, job_outcome, known_asset, live_jobs_on
+from infra.postgres.outcomes import (
+    JobOutcome,
+    JobOwner,
+    KnownAsset,
+    asset_sizes,
+    job_outcome,
+    job_outcomes,
+    job_owner,
+    known_asset,
+    live_jobs_on,
+)
 from infra.postgres.pool import UNAVAILABLE
 from infra.postgres.positions import reached_positions
 from infra.postgres.readers import Reads
+from ingest.envelopes import unavailable
 from ingest.ports import Size
 from schemas.positions import Position
 
-_ASSET_SIZE = "SELECT width, height FROM assets WHERE account = $1 AND asset = $2"
 _log = get_logger(__name__)
 
 
@@ -31,13 +41,19 @@ class PostgresReadSide:
             _log.warning("read-side-did-not-answer", reason=str(error))
             return None
 
-    async def asset_size(self, account: str, asset: str) -> Size | None:
+    async def outcomes(self, account: str, jobs: Sequence[str]) -> Mapping[str, JobOutcome]:
         try:
-            row = await self._reads.row(_ASSET_SIZE, account, asset)
+            return await job_outcomes(self._reads, account, jobs)
         except (*UNAVAILABLE, asyncpg.PostgresError) as error:
             _log.warning("read-side-did-not-answer", reason=str(error))
-            return None
-        return None if row is None else (row["width"], row["height"])
+            return {}
+
+    async def asset_sizes(self, account: str, assets: Sequence[str]) -> Mapping[str, Size]:
+        try:
+            return await asset_sizes(self._reads, account, assets)
+        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+            _log.warning("read-side-did-not-answer", reason=str(error))
+            return {}
 
     async def asset(self, account: str, asset: str) -> KnownAsset | None:
         try:
@@ -52,6 +68,14 @@ class PostgresReadSide:
         except (*UNAVAILABLE, asyncpg.PostgresError) as error:
             _log.warning("read-side-did-not-answer", reason=str(error))
             return ()
+
+    async def owner(self, job: str, account: str | None) -> JobOwner | None:
+        try:
+            return await job_owner(self._reads, job, account)
+        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+            _log.warning("read-side-did-not-answer", reason=str(error))
+            detail = "The read models do not say whose job this is; name its account, or try again."
+            raise unavailable(detail) from error
 
     async def has_reached(self, position: Position) -> bool:
         try:

@@ -20,6 +20,7 @@ from infra.kafka.ports import Follower
 from infra.logs import get_logger
 from schemas.replies import Reply, decode_replies
 
+NUMBERED = "."  # a correlation `<id>.<number>` is that of one of many commands, whose waiter is `<id>`
 _RETRY_S = 0.5
 _log = get_logger(__name__)
 
@@ -29,7 +30,7 @@ class TooManyWaiters(Exception):
 
 
 class Waiter:
-    """The replies to one command, in order. Take one at a time; leave the block when no more are wanted."""
+    """The replies to one command, or to many of one request, in order. Leave the block when no more are wanted."""
 
     __slots__ = ("_arrived", "_replies", "_waiters", "correlation")
 
@@ -91,7 +92,7 @@ class Waiters:
 
     def deliver(self, reply: Reply) -> None:
         """Give the reply to its waiter, if it still waits."""
-        waiter = self._by_correlation.get(reply.correlation)
+        waiter = self._by_correlation.get(reply.correlation.partition(NUMBERED)[0])
         if waiter is not None:
             waiter.put(reply)
 

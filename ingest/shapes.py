@@ -21,10 +21,11 @@ _WAIT = re.compile(r"wait=([0-9]{1,9})")
 
 
 class JobInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the model works on: one of the account's assets, or the picture behind a URL."""
+    """What the model works on: one of the account's assets, or the picture behind a URL; and where (`mask`)."""
 
     asset: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
     url: Annotated[str, msgspec.Meta(min_length=1, max_length=URL_CHARS_MAX)] | None = None
+    mask: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
 
 
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,16 +37,8 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metadata: dict[str, Any] | None = None
 
 
-class GrantRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of POST /v1/accounts/{account}:grant."""
-
-    amount: Annotated[int, msgspec.Meta(ge=-AMOUNT_MAX, le=AMOUNT_MAX)]
-    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = "grant"
-
-
 job_decoder = msgspec.json.Decoder(JobRequest)
 params_decoder = msgspec.json.Decoder(dict[str, Any])
-grant_decoder = msgspec.json.Decoder(GrantRequest)
 
 
 class _Document(BaseModel):
@@ -59,6 +52,9 @@ class JobInputModel(_Document):
     url: str | None = Field(
         None, description="Or the URL of a picture on a public server.", min_length=1, max_length=URL_CHARS_MAX
     )
+    mask: str | None = Field(
+        None, description="Id of one of your assets: white where to work.", min_length=1, max_length=64
+    )
 
 
 class JobRequestModel(_Document):
@@ -68,21 +64,6 @@ class JobRequestModel(_Document):
     input: JobInputModel | None = Field(None, description="The picture to work on, for models that take one.")
     params: dict[str, Any] = Field(default_factory=dict, description="Parameters of the model.")
     metadata: dict[str, Any] | None = Field(None, description="Yours, up to 2 KiB as JSON; stored sealed.")
-
-
-class GrantRequestModel(_Document):
-    """Documents `GrantRequest`."""
-
-    amount: int = Field(description="Units to add; a negative number takes spendable ones back.")
-    reason: str = Field("grant", min_length=1, max_length=200)
-
-
-class BalanceModel(BaseModel):
-    """Documents the answer to a grant."""
-
-    account: str
-    balance: int | None
-    position: str
 
 
 class CanceledModel(BaseModel):

@@ -15,6 +15,7 @@ TERMINAL = frozenset({"succeeded", "failed", "canceled", "expired"})
 _COLUMNS = "status, cost, charged, balance, asset, result, reason, detail, position, accepted_at"
 _OUTCOME = f"SELECT {_COLUMNS} FROM jobs WHERE account = $1 AND job = $2"
 _OUTCOMES = f"SELECT {_COLUMNS}, job FROM jobs WHERE account = $1 AND job = ANY($2)"
+_OWNER = "SELECT account, product FROM jobs WHERE job = $1 AND ($2::text IS NULL OR account = $2) LIMIT 1"
 _SIZES = "SELECT asset, width, height FROM assets WHERE account = $1 AND asset = ANY($2)"
 
 _ASSET = """
@@ -25,6 +26,13 @@ WHERE account = $1 AND asset = $2
 _LIVE_JOBS_ON = """
 SELECT job FROM jobs WHERE account = $1 AND outcome IS NULL AND (input = $2 OR mask = $2) LIMIT $3
 """
+
+
+class JobOwner(msgspec.Struct, frozen=True):
+    """Whose job one is."""
+
+    account: str
+    product: str
 
 
 class KnownAsset(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +92,12 @@ def _outcome(row: asyncpg.Record) -> JobOutcome:
         position=position,
         accepted_at=accepted_at,
     )
+
+
+async def job_owner(reads: Reads, job: str, account: str | None) -> JobOwner | None:
+    """Whose job it is. Without an account this reads the whole table: for operators. Raises asyncpg's errors."""
+    row = await reads.row(_OWNER, job, account)
+    return None if row is None else JobOwner(row["account"], row["product"])
 
 
 async def asset_sizes(reads: Reads, account: str, assets: Sequence[str]) -> dict[str, tuple[int, int]]:

@@ -13,7 +13,7 @@ import pytest
 from infra.errors import OperatorError
 from infra.postgres.generations import FIRST, MODELS, schema_of
 from infra.postgres.migrate import migrate
-from infra.postgres.outcomes import asset_size, job_outcome
+from infra.postgres.outcomes import asset_sizes, job_outcome, job_outcomes
 from infra.postgres.pool import UNAVAILABLE, create_pool
 from infra.postgres.readers import Readers
 from infra.settings import Settings
@@ -90,7 +90,8 @@ async def test_what_both_sides_read_is_none_where_there_is_nothing(postgres: Set
     opened = await create_pool(make_database(postgres), connections_max=2)
     readers = Readers(opened, 1)
     assert await job_outcome(readers, "acct_a", "job_1") is None
-    assert await asset_size(readers, "acct_a", "asset_1") is None
+    assert await job_outcomes(readers, "acct_a", ["job_1", "job_2"]) == {}
+    assert await asset_sizes(readers, "acct_a", ["asset_1"]) == {}
     await readers.close()
     await opened.close()
 
