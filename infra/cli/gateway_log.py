@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from prometheus_client import REGISTRY, CollectorRegistry
+
 from infra.clock import SystemClock
 from infra.http.addresses import SECRET, AddressHasher
 from infra.http.audit import AccessTrail
@@ -24,13 +26,13 @@ from infra.settings import Settings
 class GatewayLog:
     """One per gateway process. The gate and the trail are there before the connections are."""
 
-    def __init__(self, settings: Settings, identifier_key: bytes) -> None:
+    def __init__(self, settings: Settings, identifier_key: bytes, registry: CollectorRegistry = REGISTRY) -> None:
         """Raises OperatorError where a secret is missing."""
         self._settings, self._clock, self._table = settings, SystemClock(), SessionTable()
         verifier = TokenVerifier(KeyFolder(settings.secrets_dir / "jwt"), identifier_key, settings.deployment)
         self.authenticator = Authenticator(verifier, self._table, self._clock)
         addresses = AddressHasher(read_secret(settings.secrets_dir, SECRET))
-        self.trail = AccessTrail(self._clock, SystemIds(), addresses, settings.partitions)
+        self.trail = AccessTrail(self._clock, SystemIds(), addresses, settings.partitions, registry=registry)
         self._sessions: LogSessions | None = None
 
     @asynccontextmanager

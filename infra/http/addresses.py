@@ -21,6 +21,7 @@ SECRET = "address.key"
 UNKNOWN = "unknown"
 _CHARS = 26  # 130 bits in base32
 _CACHED_MAX = 10_000
+_PEER_CHARS_MAX = 64  # no address is longer; what a proxy forwards may be
 
 
 def server_arguments(trusted_proxies: Sequence[str]) -> dict[str, Any]:
@@ -48,11 +49,12 @@ class AddressHasher:
 
     def of(self, scope: Scope) -> str:
         """The hash of the request's address: `addr_` and 26 characters."""
-        address = client_address(scope)
-        known = self._known.get(address)
+        client = scope.get("client")
+        peer = client[0][:_PEER_CHARS_MAX] if client else UNKNOWN
+        known = self._known.get(peer)
         if known is None:
-            digest = hmac.new(self._key, address.encode(), hashlib.sha256).digest()
-            known = self._known[address] = "addr_" + base64.b32encode(digest).decode().lower()[:_CHARS]
+            digest = hmac.new(self._key, client_address(scope).encode(), hashlib.sha256).digest()
+            known = self._known[peer] = "addr_" + base64.b32encode(digest).decode().lower()[:_CHARS]
             if len(self._known) > _CACHED_MAX:
                 self._known.popitem(last=False)
         return known

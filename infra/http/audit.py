@@ -24,8 +24,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter
@@ -67,9 +67,13 @@ class _Key(NamedTuple):
     address: str
 
 
-class _First(NamedTuple):
+@dataclass(slots=True)
+class _Equal:
+    """The first of equal accesses, and how many there are."""
+
     at_ms: int
     trace: str | None
+    times: int = 1
 
 
 class _Accessed(NamedTuple):
@@ -104,8 +108,7 @@ class AccessTrail:
     ) -> None:
         self._clock, self._ids, self._addresses, self._partitions = clock, ids, addresses, partitions
         self._waiting_max, self._monotonic = waiting_max, monotonic
-        self._firsts: dict[_Key, _First] = {}
-        self._times: Tally[_Key] = Tally()
+        self._noted: dict[_Key, _Equal] = {}
         self._unsent: list[Outgoing] = []
         self._gathered = self._unsent_size = 0
         self._many = asyncio.Event()
@@ -127,15 +130,16 @@ class AccessTrail:
         key = self._key(scope, operation.name, operation.audit, status)
         if key is None:
             return
-        if key not in self._firsts:
-            if self.waiting >= self._waiting_max:
-                self._drop()
-                return
-            self._firsts[key] = _First(self._clock.now_ms(), trace_id_of(scope))
+        equal = self._noted.get(key)
+        if equal is not None:
+            equal.times += 1
+        elif self.waiting >= self._waiting_max:
+            self._drop()
+        else:
+            self._noted[key] = _Equal(self._clock.now_ms(), trace_id_of(scope))
             self._gathered += 1 + len(key.objects)
-            if len(self._firsts) >= ENTRIES_MAX:
+            if len(self._noted) >= ENTRIES_MAX:
                 self._many.set()
-        self._times[key] += 1
 
     async def run(self, records: Records) -> None:
         """Append what gathers, until cancelled."""
@@ -155,9 +159,8 @@ class AccessTrail:
     async def flush(self, records: Records) -> bool:
         """Append all that has gathered; False when it could not be and waits for the next call."""
         self._many.clear()
-        firsts, times = self._firsts, self._times
-        self._firsts, self._times = {}, Tally()
-        self._unsent += self._packed(firsts, times)
+        noted, self._noted = self._noted, {}
+        self._unsent += self._packed(noted)
         self._unsent_size, self._gathered = self.waiting, 0
         if not self._unsent:
             return True
@@ -179,16 +182,18 @@ class AccessTrail:
         if account is None:
             return None
         named = scope.get("path_params", {}).get("id")
-        objects = tuple(dict.fromkeys(told.objects)) if told is not None else ()
-        if not objects and named is not None:
+        objects: tuple[str, ...] = ()
+        if told is not None and told.objects:
+            objects = tuple(dict.fromkeys(told.objects))
+        elif named is not None:
             objects = (str(named)[:_ID_CHARS_MAX],)
         role: Role = "link" if caller is None else "admin" if caller.is_admin else "user"
         return _Key(account, actor, role, operation, action, objects, status, self._addresses.of(scope))
 
-    def _packed(self, firsts: dict[_Key, _First], times: Tally[_Key]) -> Iterator[Outgoing]:
+    def _packed(self, noted: dict[_Key, _Equal]) -> Iterator[Outgoing]:
         by_account: dict[str, list[Access]] = {}
-        for key, first in firsts.items():
-            by_account.setdefault(key.account, []).extend(_accesses(key, first, times[key]))
+        for key, equal in noted.items():
+            by_account.setdefault(key.account, []).extend(_accesses(key, equal))
         for account, accesses in by_account.items():
             partition = partition_of(account, self._partitions)
             for chunk in _chunks(accesses):
@@ -203,11 +208,11 @@ class AccessTrail:
             _log.error("accesses-dropped", waiting=self.waiting, detail="The log takes no records; see the metric.")
 
 
-def _accesses(key: _Key, first: _First, times: int) -> Iterator[Access]:
+def _accesses(key: _Key, equal: _Equal) -> Iterator[Access]:
     """The access, in several where it names more ids than a record holds."""
     for at in range(0, max(1, len(key.objects)), OBJECTS_MAX):
         yield Access(
-            at_ms=first.at_ms,
+            at_ms=equal.at_ms,
             actor=key.actor,
             role=key.role,
             action=key.action,
@@ -215,8 +220,8 @@ def _accesses(key: _Key, first: _First, times: int) -> Iterator[Access]:
             objects=key.objects[at : at + OBJECTS_MAX],
             status=key.status,
             address=key.address,
-            trace=first.trace,
-            times=times,
+            trace=equal.trace,
+            times=equal.times,
         )
 
 

@@ -8,9 +8,11 @@ import signal
 import time
 
 import httpx
+from prometheus_client import CollectorRegistry
 
+from infra.cli.gateway_log import GatewayLog
 from infra.http.signing_keys import KeyFolder
-from infra.http.tokens import sign_token
+from infra.http.tokens import TokenInvalid, read_secret, sign_token
 from infra.kafka.client import start_client
 from infra.kafka.reader import KafkaLogReader
 from infra.local.layout import Layout, make_signing_key
@@ -63,6 +65,20 @@ async def test_a_token_that_was_ended_stays_so_through_a_restart(stack: Stack, u
     ok(await user.http.get("/v1/account", headers=bearer(other)))
 
 
+async def test_another_gateway_hears_of_a_logout_within_a_second(stack: Stack, user: Client) -> None:
+    settings = settings_of(Layout(stack.data))
+    other = GatewayLog(settings, read_secret(settings.secrets_dir, "identifier.key"), CollectorRegistry())
+    token = stack.token(user.subject)
+    async with other.open(30.0):
+        assert await other.is_current()
+        assert other.authenticator.caller(token).account == _account(settings, user.subject)
+        assert (await user.http.delete("/v1/session", headers=bearer(token))).status_code == 204
+        deadline = time.monotonic() + 1.0
+        while _is_taken(other, token):
+            assert time.monotonic() < deadline, "a second later the other gateway still takes the token"
+            await asyncio.sleep(0.02)
+
+
 async def test_a_new_key_signs_and_an_old_one_is_retired(stack: Stack, user: Client) -> None:
     folder = Layout(stack.data).secrets / "jwt"
     made = printed(stack, "rotate-key")
@@ -105,6 +121,14 @@ async def test_accesses_reach_their_topic_and_name_nobody(stack: Stack, user: Cl
     assert len({access.address for access in accesses}) == 1
     assert user.subject not in repr(records)
     assert "127.0.0.1" not in repr(records)
+
+
+def _is_taken(gateway: GatewayLog, token: str) -> bool:
+    try:
+        gateway.authenticator.caller(token)
+    except TokenInvalid:
+        return False
+    return True
 
 
 def _account(settings: Settings, subject: str) -> str:
