@@ -119,6 +119,7 @@ async def test_the_document_has_a_link_that_works_without_a_token_for_a_while(si
         "file_name": 'Ka"tze ü.png',
         "job": None,
         "sha256": SHA256,
+        "public": False,
     }
     assert (await side.http.get(link)).content == CONTENT
     assert (await side.http.get(link, headers={"range": "bytes=0-0"})).content == CONTENT[:1]
