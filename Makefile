@@ -11,7 +11,7 @@ PYTHON ?= $(shell for name in python3.11 python3 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
 BIN := .venv/bin
 
-.PHONY: help setup setup-dev demo up test lint types imports bench-smoke check clean python-3.11 jars pins
+.PHONY: help setup setup-dev demo up test lint types imports bench-smoke gallery check clean python-3.11 jars pins
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -42,6 +42,9 @@ imports: setup-dev ## The import law
 
 bench-smoke: setup-dev ## Short benchmark: ratios to bare loops on this machine
 	@$(BIN)/python -m tests.bench.smoke
+
+gallery: setup-dev ## A contact sheet of every engine under var/gallery; fails where a measured figure misses its bound
+	@$(BIN)/python -m tests.gallery
 
 check: lint types imports ## All checks that need no server
 

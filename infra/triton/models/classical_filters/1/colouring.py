@@ -32,7 +32,7 @@ def colorize(work: Work) -> Pixels:
         field = work.laid_over(work.learn(_natural))
         radius = min(work.reach(4, 2), max(1, work.halo // 2 - 1))
         edges = brightness / np.float32(255)
-        differences = np.stack([follow_edges(field[..., c], edges, radius, 2e-3) for c in range(2)], -1)
+        differences = np.stack([follow_edges(field[..., c], edges, radius, 5e-4) for c in range(2)], -1)
     else:
         differences = _ramp(palette)[to_bytes(brightness)]
     lightness = cv2.cvtColor((brightness / np.float32(255))[..., None].repeat(3, -1), cv2.COLOR_RGB2LAB)[..., :1]
@@ -57,22 +57,24 @@ def _natural(guide: Pixels) -> Floats:
     light = grey / np.float32(255)
     height = np.broadcast_to(np.linspace(0, 1, rows, dtype=np.float32)[:, None], grey.shape)
     rough = np.sqrt(np.maximum(cv2.blur(grey * grey, (9, 9)) - cv2.blur(grey, (9, 9)) ** 2, 0))
-    sky = cv2.GaussianBlur(_sky(light, rough).astype(np.float32), (0, 0), 2)
-    plants = np.clip((rough - 8) / 14, 0, 1) * np.clip((height - 0.3) / 0.3, 0, 1) * np.clip(1 - abs(light - 0.35) / 0.3, 0, 1)
+    textured = cv2.erode(rough, np.ones((7, 7), np.uint8))
+    sky = cv2.GaussianBlur(_sky(light, rough).astype(np.float32), (0, 0), 3)
+    plants = np.clip((textured - 7) / 12, 0, 1) * np.clip((height - 0.3) / 0.3, 0, 1) * np.clip(1 - abs(light - 0.35) / 0.3, 0, 1)
     earth = np.clip(1 - abs(light - 0.45) / 0.4, 0, 1) * (0.5 + 0.4 * height)
     field = light[..., None] * np.array(_LIGHT, np.float32) + (1 - light[..., None]) * np.array(_SHADOW, np.float32)
     parts = ((earth, _EARTH), (0.85 * plants, _GREEN), (sky, _SKY), (faces_mask(guide), _SKIN))
     for share, colour in parts:
         field = field + share[..., None].astype(np.float32) * (np.array(colour, np.float32) - field)
-    return np.asarray(cv2.GaussianBlur(field, (0, 0), max(1.0, max(rows, columns) / 160)), np.float32)
+    return np.asarray(cv2.GaussianBlur(field, (0, 0), max(0.8, max(rows, columns) / 400)), np.float32)
 
 
 def _sky(light: Floats, rough: Floats) -> np.ndarray:
     """What is bright, smooth, large and joined to the upper edge."""
-    candidate = ((light > 0.5) & (rough < 5)).astype(np.uint8)
+    candidate = ((light > 0.42) & (rough < 5)).astype(np.uint8)
     candidate = cv2.morphologyEx(candidate, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
     _, labels = cv2.connectedComponents(candidate)
     upper, counts = np.unique(labels[: max(1, labels.shape[0] // 40)], return_counts=True)
     across = max(1, labels.shape[0] // 40) * labels.shape[1]
     wide = [label for label, count in zip(upper, counts, strict=True) if label and count > across * 0.4]
-    return np.isin(labels, wide)
+    joined = cv2.dilate(np.isin(labels, wide).astype(np.uint8), np.ones((13, 13), np.uint8))
+    return joined * np.clip((light - 0.42) / 0.16, 0, 1)

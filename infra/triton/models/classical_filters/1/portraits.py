@@ -44,7 +44,7 @@ def faces_mask(guide: Pixels) -> Floats:
     mask = np.zeros(guide.shape[:2], np.float32)
     for left, top, width, height in faces(guide):
         centre = (left + width // 2, top + height // 2)
-        cv2.ellipse(mask, centre, (round(width * 0.42), round(height * 0.54)), 0, 0, 360, 1.0, -1)
+        cv2.ellipse(mask, centre, (round(width * 0.39), round(height * 0.52)), 0, 0, 360, 1.0, -1)
     return np.asarray(cv2.GaussianBlur(mask, (0, 0), max(1.0, mask.shape[1] / 120)), np.float32)
 
 

@@ -48,8 +48,9 @@ def _oil(work: Work) -> Pixels:
 def _watercolour(work: Work) -> Pixels:
     radius = work.reach(4, 3)
     washed = _smooth(work.pixels, radius, 42, 3).astype(np.float32)
-    steps = np.float32(255 / 9)
-    bands = (np.floor(washed / steps) + np.clip((washed % steps) / steps * 3 - 1, 0, 1)) * steps
+    steps, tone = np.float32(255 / 9), luma(washed)
+    banded = (np.floor(tone / steps) + np.clip((tone % steps) / steps * 3 - 1, 0, 1)) * steps
+    bands = washed + (banded - tone)[..., None]
     calm = cv2.GaussianBlur(bands, (0, 0), max(1.0, radius / 3))
     rim = cv2.GaussianBlur(np.abs(cv2.Laplacian(luma(calm), cv2.CV_32F)), (0, 0), max(0.8, radius / 4))
     paper = cv2.GaussianBlur(work.grain(7), (0, 0), 1.1) * np.float32(6)
@@ -72,7 +73,7 @@ def _pencil(work: Work) -> Pixels:
 
 def _ink(work: Work) -> Pixels:
     """Black lines and three tones of hatching."""
-    brightness = cv2.GaussianBlur(luma(work.pixels), (0, 0), 0.8)
+    brightness = cv2.GaussianBlur(luma(work.pixels), (0, 0), 1.6)
     low, high = work.learn(_tones)
     light = np.clip((brightness - low) / max(high - low, 1), 0, 1)
     x, y = work.places()

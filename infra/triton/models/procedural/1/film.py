@@ -34,7 +34,7 @@ def film(still: np.ndarray, params: dict[str, Any]) -> np.ndarray:
 def _move(params: dict[str, Any]) -> tuple[float, float, float]:
     named = [_WORDS[word] for word in words_of(params.get("prompt", "")) if word in _WORDS]
     seed = hashlib.sha256(f"{params.get('seed', 0)} {params.get('prompt', '')}".encode()).digest()[0]
-    return _MOVES[named[0] if named else ("in", "out", "left", "right")[seed % 4]]
+    return _MOVES[named[-1] if named else ("in", "out", "left", "right")[seed % 4]]
 
 
 def _frame(still: np.ndarray, move: tuple[float, float, float], time: float) -> np.ndarray:

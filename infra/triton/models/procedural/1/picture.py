@@ -59,7 +59,7 @@ def _brushed(pixels: np.ndarray, unit: int, random: np.random.Generator) -> np.n
     height, width = pixels.shape[:2]
     angle = fractal(random, width, height, 3.0, 3) * 6
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    jitter = (fractal(random, width, height, 90.0, 2) - 0.5) * unit / 40
+    jitter = (fractal(random, width, height, 90.0, 2) - 0.5) * unit / 90
     moved = cv2.remap(pixels.astype(np.float32), x + np.cos(angle) * jitter, y + np.sin(angle) * jitter, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     side = max(3, unit // 160)
     total, weights = np.zeros_like(moved), np.zeros(moved.shape[:2], np.float32)
