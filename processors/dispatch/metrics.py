@@ -16,6 +16,14 @@ UNREADABLE = Counter("darkroom_dispatch_unreadable_total", "Records of a lane th
 OUTCOMES = Counter("darkroom_dispatch_outcomes_total", "Attempts ended, by model and outcome", ["model", "outcome"])
 RETRIES = Counter("darkroom_dispatch_retries_total", "Tries repeated inside an attempt, by reason", ["reason"])
 RENEWALS = Counter("darkroom_dispatch_renewals_total", "Leases renewed")
+LANE_RUNNING = Gauge("darkroom_dispatch_lane_running", "Items of a lane that this dispatcher works on", ["lane"])
+LANE_BEGUN = Counter("darkroom_dispatch_lane_begun_total", "Items of a lane that were begun", ["lane"])
+FALLBACKS = Counter(
+    "darkroom_dispatch_fallbacks_total",
+    "Attempts that passed over an engine, by engine and reason",
+    ["engine", "reason"],
+)
+QUARANTINED = Counter("darkroom_dispatch_quarantined_total", "Attempts that ran alone, by outcome", ["outcome"])
 PURGES = Counter("darkroom_dispatch_purges_total", "Purges carried out or not, by outcome", ["outcome"])
 PURGED_OBJECTS = Counter("darkroom_dispatch_purged_objects_total", "Objects deleted by purges")
 STAGE_SECONDS = Histogram("darkroom_dispatch_stage_seconds", "Time of a stage", ["stage"], buckets=_BUCKETS)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Awaitable, Callable
 
 from infra.errors import OperatorError
 from infra.logs import get_logger
 from processors.dispatch.sender import CommandSender, DispatchCommand
+from processors.dispatch.slots import Handle
 from schemas.commands import RecordOutcome
-from schemas.work import WorkItem
+from schemas.work import PurgeItem, WorkItem
 
 VARIABLE = "DARKROOM_PLANTED_FAULT"
 _log = get_logger(__name__)
@@ -58,13 +58,13 @@ class LossySender:
     def __init__(self, sender: CommandSender, loss: Loss) -> None:
         self._sender, self._loss = sender, loss
 
-    async def send(self, item: WorkItem, command: DispatchCommand, until_ms: int) -> bool:
-        if isinstance(command, RecordOutcome) and self._loss.takes(f"outcome of {item.job}/{item.attempt}"):
+    async def send(self, item: WorkItem | PurgeItem, command: DispatchCommand, until_ms: int) -> bool:
+        if isinstance(command, RecordOutcome) and self._loss.takes(f"outcome of {command.job}/{command.attempt}"):
             return True
         return await self._sender.send(item, command, until_ms)
 
 
-def lossy(take: Callable[[bytes | None], Awaitable[None]], loss: Loss) -> Callable[[bytes | None], Awaitable[None]]:
+def lossy(take: Handle, loss: Loss) -> Handle:
     """``take`` that never sees some of the items."""
 
     async def taking(value: bytes | None) -> None:

@@ -7,14 +7,12 @@ meanwhile and is on the log before the outcome is. While the attempt runs, its l
 just falls silent, and the decider hands out the next attempt. Nothing here is exactly-once, and nothing needs to be:
 the decider takes the first outcome that fits (design section 2, point 15).
 
-The output's key belongs to the delivery: the attempt's key and a random text. An item that is delivered twice, to a
-process that was thought dead too, writes twice and replaces nothing; the outcome names the bytes that count.
+A suspect (`quarantine`) runs alone, one after the other and outside of the lane's slots (`suspects`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -24,22 +22,19 @@ import msgspec
 from infra.clock import Clock
 from infra.ids import IdSource
 from infra.logs import bind_trace, get_logger
-from infra.media.header import CONTENT_TYPES, Format
 from infra.s3.store import ObjectStore
-from infra.triton.engine import Engine, Tensors
+from infra.sealing.opener import Opener
+from infra.triton.engine import request_id
 from processors.dispatch import metrics
-from processors.dispatch.budget import PixelBudget
-from processors.dispatch.media import Media, output_format
-from processors.dispatch.pixels import Pixels
+from processors.dispatch.engines import Engines, Trail
+from processors.dispatch.media import Media
+from processors.dispatch.production import Materials, Producer
 from processors.dispatch.sender import CommandSender
-from processors.dispatch.tasks import Product, first_failure, perform
 from processors.dispatch.workflow import Begin, Drop, Report, after_failure, begin, stopped
-from schemas.catalogue import Catalogue, ValidParams, result_size, validate_public
-from schemas.commands import AttemptStarted, Failed, RecordOutcome, RenewLease, StoredObject, Succeeded
+from schemas.catalogue import Catalogue
+from schemas.commands import AttemptStarted, Failed, RecordOutcome, RenewLease, Succeeded
 from schemas.work import WorkItem
 
-PIXELS_IN_MEMORY_MAX = 320_000_000
-_DELIVERY_CHARACTERS = 10  # 50 random bits
 _log = get_logger(__name__)
 
 
@@ -47,8 +42,9 @@ class Ports(msgspec.Struct, frozen=True):
     """What the runner reaches the world through."""
 
     store: ObjectStore
-    engine: Engine
+    engines: Engines
     media: Media
+    opener: Opener
     sender: CommandSender
     clock: Clock
     ids: IdSource
@@ -59,7 +55,7 @@ class Runner:
 
     def __init__(self, ports: Ports, catalogue: Catalogue, dispatcher: str) -> None:
         self._ports, self._catalogue, self._dispatcher = ports, catalogue, dispatcher
-        self._budget = PixelBudget(PIXELS_IN_MEMORY_MAX)
+        self._producer = Producer(Materials(ports.store, ports.engines, ports.media, ports.opener, ports.ids))
         self._running: set[tuple[str, int]] = set()
 
     async def run(self, item: WorkItem) -> None:
@@ -108,65 +104,24 @@ class Runner:
 
     async def _outcome(self, item: WorkItem, decision: Begin) -> Succeeded | Failed:
         """Work, trying again where that may help; whatever goes wrong becomes a failure with a name."""
-        tried = 0
+        tried, request = 0, f"{item.job}/{item.attempt}"
+        request_id.set(request)
         while True:
             tried += 1
+            trail = Trail(request)
             try:
-                async with asyncio.timeout((decision.run_until_ms - self._ports.clock.now_ms()) / 1000):
-                    return await self._work(item, decision)
-            except Exception as group:
-                error = first_failure(group)
+                async with asyncio.timeout(self._remaining_s(decision)):
+                    return await self._producer.produce(
+                        item, decision.entry, lambda: self._remaining_s(decision), trail
+                    )
+            except Exception as error:
                 step = after_failure(item, error, tried, self._ports.clock.now_ms())
                 if isinstance(step, Report):
                     if step.failed.reason == "dispatcher-fault":
                         _log.exception("attempt-fault", job=item.job, attempt=item.attempt)
-                    return step.failed
+                    return msgspec.structs.replace(step.failed, run=trail.run)
                 metrics.RETRIES.labels(type(error).__name__).inc()
             await asyncio.sleep(step.pause_ms / 1000)
-
-    async def _work(self, item: WorkItem, decision: Begin) -> Succeeded:
-        params = validate_public(decision.entry, item.params)
-        assert not isinstance(params, list), "begin has checked them"
-        async with self._budget.hold(_pixels(decision, item, params)):
-            content = await self._input(item)
-            pixels, source_format, engine_ms = await self._product(content, item, decision, params)
-            assert isinstance(pixels, Pixels), "no model of this lane makes videos"
-            with pixels:
-                form = output_format(source_format, pixels.width, pixels.height, pixels.channels)
-                with metrics.stage("encode"):
-                    encoded = await self._ports.media.encode(pixels, form)
-                size = (pixels.width, pixels.height)
-        key = f"{item.output_key}-{self._ports.ids.mint('out')[-_DELIVERY_CHARACTERS:]}"
-        with metrics.stage("store"):
-            stored = await self._ports.store.put(key, encoded, CONTENT_TYPES[form])
-        return Succeeded(StoredObject(stored.key, stored.size, stored.sha256, form, *size), engine_ms)
-
-    async def _input(self, item: WorkItem) -> bytes | None:
-        if item.input is None:
-            return None
-        with metrics.stage("fetch"):
-            return await self._ports.store.get(item.input.key, item.input.sha256)
-
-    async def _product(
-        self, content: bytes | None, item: WorkItem, decision: Begin, params: ValidParams
-    ) -> tuple[Product, Format, int]:
-        """Run the model: the product, the input's format (PNG where there is none), the engine's time in ms."""
-        entry = decision.entry
-
-        async def call(engine: str, inputs: Tensors) -> Tensors:
-            return await self._ports.engine.infer(engine, entry.engine_version, inputs, self._remaining_s(decision))
-
-        source: Pixels | None = None
-        form: Format = "png"
-        with contextlib.ExitStack() as opened:
-            if content is not None:
-                with metrics.stage("decode"):
-                    decoded = await self._ports.media.decode(content)
-                source, form = opened.enter_context(decoded.pixels), decoded.format
-            began = time.perf_counter()
-            with metrics.stage("engine"):
-                made = await perform(call, entry, item.attempt, params, {}, source, None)
-        return made, form, _since_ms(began)
 
     async def _report(self, item: WorkItem, outcome: Succeeded | Failed) -> None:
         label = "succeeded" if isinstance(outcome, Succeeded) else outcome.reason
@@ -195,14 +150,3 @@ class Runner:
 
     def _remaining_s(self, decision: Begin) -> float:
         return max(0.001, (decision.run_until_ms - self._ports.clock.now_ms()) / 1000)
-
-
-def _pixels(decision: Begin, item: WorkItem, params: ValidParams) -> int:
-    if item.input is None:
-        return decision.entry.result.width * decision.entry.result.height
-    width, height = result_size(decision.entry, params, item.input.width, item.input.height)
-    return item.input.width * item.input.height + width * height
-
-
-def _since_ms(began: float) -> int:
-    return round((time.perf_counter() - began) * 1000)

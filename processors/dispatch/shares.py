@@ -65,4 +65,3 @@ def most(table: Table, lane: str) -> int:
     share = table.share(lane)
     left = table.slots - sum(other.reserved for name, other in table.shares.items() if name != lane)
     return min(share.most, left) if share.most else left
-

@@ -3,8 +3,9 @@
 Theory of operation
 -------------------
 An item is delivered at least once and may be stale: the lease that came with it decides (design section 2, point 15).
-`begin` drops what nobody waits for and begins the rest. A failure is put into one of three causes, which say whose
-failure it was: `permanent` ends the job, `transient` costs it an attempt, `engine-unavailable` costs it nothing. A
+`begin` drops what nobody waits for and begins the rest. A failure is put into one of four causes, which say whose
+failure it was: `permanent` ends the job, `transient` costs it an attempt, `engine-unavailable` costs it nothing and
+`engine-crashed` nothing but suspicion, which the decider counts. A
 dispatcher tries again by itself only where the fault is around it (store, engine not reached) and soon over; every
 other retry is the decider's, which counts attempts and knows who waits. A lease is renewed three times before it would
 end, so one lost renewal loses nothing.
@@ -15,8 +16,12 @@ from __future__ import annotations
 import msgspec
 
 from infra.s3.store import IntegrityError, ObjectNotFound, StoreUnavailable
-from infra.triton.engine import EngineUnavailable, PermanentFailure, TransientFailure
+from infra.sealing.keys import KeyStoreUnavailable
+from infra.triton.engine import EngineCrashed, EngineUnavailable, PermanentFailure, TransientFailure
+from processors.dispatch.engines import CrashedAlone
 from processors.dispatch.media import InputUndecodable, MediaUnavailable
+from processors.dispatch.production import TextsUnfit
+from processors.dispatch.secrets import Erased
 from schemas.catalogue import Catalogue, Entry, validate_input, validate_public
 from schemas.commands import Failed
 from schemas.work import WorkItem
@@ -70,7 +75,7 @@ def begin(item: WorkItem, catalogue: Catalogue, now_ms: int) -> Begin | Drop | R
 def after_failure(item: WorkItem, error: Exception, tried: int, now_ms: int) -> RetryHere | Report:
     """Decide after the attempt's `tried`-th try in this dispatcher failed with `error`."""
     failure = classify(error)
-    around_us = isinstance(error, StoreUnavailable | EngineUnavailable)
+    around_us = isinstance(error, StoreUnavailable | EngineUnavailable | KeyStoreUnavailable) and not item.quarantine
     if around_us and tried <= len(RETRY_PAUSES_MS):
         pause_ms = RETRY_PAUSES_MS[tried - 1]
         if now_ms + pause_ms < item.run_until_ms:
@@ -85,12 +90,22 @@ def classify(error: Exception) -> Failed:
             return failed("permanent", "model-failed", reason)
         case TransientFailure(reason=reason):
             return failed("transient", "model-failed", reason)
+        case EngineCrashed(reason=reason):
+            return failed("engine-crashed", "engine-crashed", reason)
+        case CrashedAlone():
+            return failed("permanent", "crashes-engine", "The engine died of this job, which was alone in it.")
         case EngineUnavailable(reason=reason):
             return failed("engine-unavailable", "engine-unavailable", reason)
         case InputUndecodable():
             return failed("permanent", "input-undecodable", str(error))
         case ObjectNotFound():
-            return failed("permanent", "input-missing", "The bytes of the input are gone.")
+            return failed("permanent", "input-gone", "The bytes of the input are gone.")
+        case Erased():
+            return failed("permanent", "erased", str(error))
+        case TextsUnfit():
+            return failed("permanent", "request-invalid", str(error))
+        case KeyStoreUnavailable():
+            return failed("transient", "keys-unavailable", "The keys of the account could not be read.")
         case IntegrityError():
             return failed("transient", "input-corrupt", "The input's bytes are not those that were uploaded.")
         case StoreUnavailable():
@@ -119,7 +134,8 @@ def _problem(item: WorkItem, entry: Entry) -> str | None:
     if isinstance(params, list):
         return f"{params[0].field}: {params[0].message}"
     size = None if item.input is None else (item.input.width, item.input.height)
-    problems = validate_input(entry, params, size)
+    mask = None if item.mask is None else (item.mask.width, item.mask.height)
+    problems = validate_input(entry, params, size, mask)
     return f"{problems[0].field}: {problems[0].message}" if problems else None
 
 

@@ -80,6 +80,8 @@ class Dispatchers:
             "DARKROOM_S3__BUCKET": s3.bucket,
             "DARKROOM_S3__ACCESS_KEY": s3.access_key,
             "DARKROOM_S3__SECRET_KEY": s3.secret_key.get_secret_value(),
+            "DARKROOM_SECRETS_DIR": str(self.settings.secrets_dir),
+            "DARKROOM_POSTGRES_DSN": self.settings.postgres_dsn,
             "DARKROOM_TRITON_URLS": json.dumps(self.settings.triton_urls),
         }
         command = [sys.executable, "-m", "infra.cli.main", "serve", "dispatcher", "--index", str(index)]

@@ -6,8 +6,12 @@ import msgspec
 import pytest
 
 from infra.s3.store import IntegrityError, ObjectNotFound, StoreUnavailable
-from infra.triton.engine import EngineUnavailable, PermanentFailure, TransientFailure
+from infra.sealing.keys import KeyStoreUnavailable
+from infra.triton.engine import EngineCrashed, EngineUnavailable, PermanentFailure, TransientFailure
+from processors.dispatch.engines import CrashedAlone
 from processors.dispatch.media import InputUndecodable, MediaUnavailable
+from processors.dispatch.production import TextsUnfit
+from processors.dispatch.secrets import Erased
 from processors.dispatch.workflow import (
     RETRY_PAUSES_MS,
     Begin,
@@ -93,7 +97,12 @@ def test_a_request_that_no_longer_fits_fails_for_good(changes: dict[str, object]
         (TransientFailure("not this time"), "transient", "model-failed"),
         (EngineUnavailable("refused"), "engine-unavailable", "engine-unavailable"),
         (InputUndecodable("The picture is broken."), "permanent", "input-undecodable"),
-        (ObjectNotFound("acct_a/asset_1"), "permanent", "input-missing"),
+        (ObjectNotFound("acct_a/asset_1"), "permanent", "input-gone"),
+        (EngineCrashed("died"), "engine-crashed", "engine-crashed"),
+        (CrashedAlone("died"), "permanent", "crashes-engine"),
+        (Erased("The texts of this job were erased."), "permanent", "erased"),
+        (TextsUnfit("params.prompt: This must be a text."), "permanent", "request-invalid"),
+        (KeyStoreUnavailable("away"), "transient", "keys-unavailable"),
         (IntegrityError("other bytes"), "transient", "input-corrupt"),
         (StoreUnavailable("no answer"), "transient", "store-unavailable"),
         (MediaUnavailable("two lost"), "transient", "media-unavailable"),

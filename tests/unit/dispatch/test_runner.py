@@ -14,9 +14,7 @@ from PIL import Image
 from infra.media.header import read_header
 from infra.s3.store import StoreUnavailable
 from infra.triton.engine import PermanentFailure, Tensors, TransientFailure
-from processors.dispatch.app import Slots
 from schemas.commands import AttemptStarted, Failed, RecordOutcome, RenewLease, Succeeded
-from schemas.work import encode_work
 from tests.unit.dispatch.world import SlowEngine, World, item, upscale
 
 
@@ -62,7 +60,7 @@ async def test_a_stale_item_is_dropped_in_silence(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [(b"broken", "input-undecodable"), (None, "input-missing"), (b"other", "input-corrupt")]
+    ("content", "reason"), [(b"broken", "input-undecodable"), (None, "input-gone"), (b"other", "input-corrupt")]
 )
 async def test_bad_inputs_have_names(world: World, content: bytes | None, reason: str) -> None:
     asset = await world.asset(content or b"gone")
@@ -175,29 +173,3 @@ async def test_lost_commands_stop_nobody(world: World) -> None:
     world.sender.dropped = {AttemptStarted}
     await world.runner.run(item())
     assert isinstance(world.outcome, Succeeded)
-
-
-@pytest.fixture
-def records() -> list[bytes]:
-    return [encode_work(item(job=f"job_{number}", output_key=f"acct_a/job_{number}/1")) for number in range(6)]
-
-
-async def test_slots_bound_what_runs_at_once(world: World, records: list[bytes]) -> None:
-    engine = SlowEngine(0.02)
-    slots = Slots(world.runner_with(engine), 2)
-    for value in [b"{}", b"\xff", *records]:
-        await slots.take(value)
-    await slots.take(None)
-    await slots.drain(5)
-    assert engine.most == 2
-    assert len([sent for sent in world.sender.sent if isinstance(sent, RecordOutcome)]) == 6
-
-
-async def test_a_stop_gives_unfinished_attempts_back_free_of_charge(world: World, records: list[bytes]) -> None:
-    slots = Slots(world.runner_with(SlowEngine(30)), 8)
-    for value in records:
-        await slots.take(value)
-    await slots.drain(0.05)
-    outcomes = [sent.outcome for sent in world.sender.sent if isinstance(sent, RecordOutcome)]
-    assert len(outcomes) == 6
-    assert {outcome.reason for outcome in outcomes if isinstance(outcome, Failed)} == {"dispatcher-stopped"}

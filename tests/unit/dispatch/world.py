@@ -13,7 +13,11 @@ from infra.clock import SystemClock
 from infra.ids import SeededIds
 from infra.media.header import Format
 from infra.s3.memory import MemoryObjectStore
+from infra.sealing.keys import MemoryKeyStore, StoredKeyRing
+from infra.sealing.opener import KeyOpener
 from infra.triton.engine import Engine, MemoryEngine, Tensors
+from infra.triton.quarantine import Quarantine
+from processors.dispatch.engines import Engines
 from processors.dispatch.media import Decoded, EncodedClip, InputUndecodable
 from processors.dispatch.pixels import Clip, Pixels
 from processors.dispatch.runner import Ports, Runner
@@ -23,6 +27,7 @@ from schemas.catalogue import parse_catalogue
 from schemas.commands import Failed, RecordOutcome, StoredObject, Succeeded
 from schemas.work import WorkItem
 
+WRAPPING = b"w" * 32
 CATALOGUE = parse_catalogue((Path(__file__).parents[3] / "infra" / "catalogue.toml").read_bytes())
 
 
@@ -60,10 +65,14 @@ class World:
         self.store = MemoryObjectStore()
         self.engine = MemoryEngine({"classical_upscale": enlarge_plainly, "sandbox_echo": card})
         self.sender = MemoryCommandSender()
+        self.keys = MemoryKeyStore()
+        self.ring = StoredKeyRing(self.keys, WRAPPING, SeededIds(8))
+        self.opener = KeyOpener(self.keys, self.keys, WRAPPING)
         self.runner = self.runner_with(self.engine)
 
-    def runner_with(self, engine: Engine) -> Runner:
-        ports = Ports(self.store, engine, InlineMedia(), self.sender, SystemClock(), SeededIds(7))
+    def runner_with(self, engine: Engine, quarantine: Quarantine | None = None) -> Runner:
+        engines = Engines(engine, quarantine)
+        ports = Ports(self.store, engines, InlineMedia(), self.opener, self.sender, SystemClock(), SeededIds(7))
         return Runner(ports, CATALOGUE, "dispatcher-0")
 
     @property
