@@ -13,15 +13,13 @@ too, because the bytes that an erasure promised to delete matter more than an up
 
 from __future__ import annotations
 
-import msgspec
-
 from infra.clock import Clock
 from infra.logs import get_logger
 from infra.s3.store import ObjectStore, StoreUnavailable
 from processors.dispatch import metrics
 from processors.dispatch.sender import CommandSender
 from schemas.commands import RecordPurge
-from schemas.work import PurgeItem, decode_purge
+from schemas.work import PurgeItem
 
 SEND_FOR_MS = 60_000
 _log = get_logger(__name__)
@@ -32,16 +30,6 @@ class Housekeeper:
 
     def __init__(self, store: ObjectStore, sender: CommandSender, clock: Clock) -> None:
         self._store, self._sender, self._clock = store, sender, clock
-
-    async def handle(self, value: bytes | None) -> None:
-        """Carry out the purge in a record's value; what is none is counted and left."""
-        try:
-            item = decode_purge(value or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            metrics.UNREADABLE.inc()
-            _log.error("purge-unreadable", value=(value or b"")[:200].decode(errors="replace"))
-            return
-        await self.run(item)
 
     async def run(self, item: PurgeItem) -> None:
         """Delete what the item names and tell the decider. Never raises: an item that failed comes again."""

@@ -11,7 +11,7 @@ from infra.s3.store import StoreUnavailable
 from processors.dispatch.housekeeping import Housekeeper
 from processors.dispatch.sender import MemoryCommandSender
 from schemas.commands import RecordPurge
-from schemas.work import PurgeItem, encode_work
+from schemas.work import PurgeItem
 
 NOW_MS = 1_800_000_000_000
 PURGE = PurgeItem(purge="3.7.0.1", account="acct_a", product="darkroom", keys=(), at_ms=NOW_MS)
@@ -41,16 +41,6 @@ async def test_named_objects_go_and_the_decider_hears_of_it(world: World) -> Non
     await world.put("acct_a/asset_1", "acct_a/asset_2", "acct_a/asset_3", "acct_b/asset_1")
     await world.run(keys=("acct_a/asset_1", "acct_a/asset_3", "acct_a/gone"))
     assert world.store.keys() == ["acct_a/asset_2", "acct_b/asset_1"]
-    assert world.sender.sent == [RecordPurge("3.7.0.1")]
-
-
-async def test_a_record_is_a_purge_or_it_is_left(world: World) -> None:
-    await world.put("acct_a/asset_1")
-    for value in (None, b"{broken", b"\xff", b"{}"):
-        await world.keeper.handle(value)
-    assert world.sender.sent == []
-    await world.keeper.handle(encode_work(msgspec.structs.replace(PURGE, keys=("acct_a/asset_1",))))
-    assert world.store.keys() == []
     assert world.sender.sent == [RecordPurge("3.7.0.1")]
 
 
