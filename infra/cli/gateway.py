@@ -126,7 +126,7 @@ def make_application(settings: Settings, parts: Part, limits: LimitSettings) -> 
     document = openapi_document(operations, version=_version(), server_url=settings.gateway.base_url)
     return build_application(
         operations,
-        BearerGate(log.authenticator, Limiter(limits)),
+        BearerGate(log.authenticator, Limiter(limits), log.addresses),
         ports,
         pages=pages(document, checks),
         lifespan=lifespan,

@@ -31,8 +31,8 @@ class GatewayLog:
         self._settings, self._clock, self._table = settings, SystemClock(), SessionTable()
         verifier = TokenVerifier(KeyFolder(settings.secrets_dir / "jwt"), identifier_key, settings.deployment)
         self.authenticator = Authenticator(verifier, self._table, self._clock)
-        addresses = AddressHasher(read_secret(settings.secrets_dir, SECRET))
-        self.trail = AccessTrail(self._clock, SystemIds(), addresses, settings.partitions, registry=registry)
+        self.addresses = AddressHasher(read_secret(settings.secrets_dir, SECRET))
+        self.trail = AccessTrail(self._clock, SystemIds(), self.addresses, settings.partitions, registry=registry)
         self._sessions: LogSessions | None = None
 
     @asynccontextmanager

@@ -34,7 +34,7 @@ from starlette.types import Scope
 
 from infra.clock import Clock
 from infra.http.addresses import AddressHasher
-from infra.http.routing import operation_of
+from infra.http.routing import Operation, operation_of
 from infra.http.tokens import Caller
 from infra.http.traces import trace_id_of
 from infra.ids import IdSource
@@ -127,7 +127,7 @@ class AccessTrail:
             return
         if status >= 400 and (operation.audit == "read" or status < _UNTOLD_FROM):
             return
-        key = self._key(scope, operation.name, operation.audit, status)
+        key = self._key(scope, operation, operation.audit, status)
         if key is None:
             return
         equal = self._noted.get(key)
@@ -174,7 +174,7 @@ class AccessTrail:
         self._unsent_size -= size
         return True
 
-    def _key(self, scope: Scope, operation: str, action: Action, status: int) -> _Key | None:
+    def _key(self, scope: Scope, operation: Operation, action: Action, status: int) -> _Key | None:
         caller: Caller | None = scope.get("darkroom.caller")
         told: _Accessed | None = scope.get("darkroom.accessed")
         actor = None if caller is None else caller.account
@@ -187,8 +187,8 @@ class AccessTrail:
             objects = tuple(dict.fromkeys(told.objects))
         elif named is not None:
             objects = (str(named)[:_ID_CHARS_MAX],)
-        role: Role = "link" if caller is None else "admin" if caller.is_admin else "user"
-        return _Key(account, actor, role, operation, action, objects, status, self._addresses.of(scope))
+        role = _role(operation, caller)
+        return _Key(account, actor, role, operation.name, action, objects, status, self._addresses.of(scope))
 
     def _packed(self, noted: dict[_Key, _Equal]) -> Iterator[Outgoing]:
         by_account: dict[str, list[Access]] = {}
@@ -206,6 +206,13 @@ class AccessTrail:
         if now_s - self._said_at_s > _SAY_EVERY_S:
             self._said_at_s = now_s
             _log.error("accesses-dropped", waiting=self.waiting, detail="The log takes no records; see the metric.")
+
+
+def _role(operation: Operation, caller: Caller | None) -> Role:
+    """How the gate let the request in."""
+    if caller is None:
+        return "anonymous" if operation.access == "optional" else "link"
+    return "admin" if caller.is_admin else "user"
 
 
 def _accesses(key: _Key, equal: _Equal) -> Iterator[Access]:

@@ -16,13 +16,14 @@ from infra.clock import ManualClock
 from infra.http import session_routes
 from infra.http.addresses import AddressHasher
 from infra.http.audit import ENTRIES_MAX, EVERY_S, OBJECTS_MAX, AccessTrail, accessed
-from infra.http.routing import Audit, Operation
+from infra.http.routing import Access, Audit, Operation
 from infra.http.tokens import Caller
 from infra.ids import SeededIds
 from infra.kafka.memory import MemoryLog, MemoryRecords
 from infra.kafka.ports import NotAppended, Outgoing
 from ingest import routes as ingest_routes
-from schemas.accesses import Access, AccessRecord, decode_accesses
+from schemas.accesses import Access as Accessed
+from schemas.accesses import AccessRecord, decode_accesses
 from schemas.identifiers import partition_of
 from schemas.topics import ACCESSES
 
@@ -34,10 +35,17 @@ async def _handler(_: Request) -> Response:
     return Response()
 
 
-def operation(audit: Audit | None = "read", name: str = "get-thing") -> Operation:
-    path = "/v1/things/{id}"
+def operation(audit: Audit | None = "read", access: Access = "bearer") -> Operation:
     return Operation(
-        method="GET", path=path, handler=_handler, name=name, summary="A thing", tag="T", answers={}, audit=audit
+        method="GET",
+        path="/v1/things/{id}",
+        handler=_handler,
+        name="get-thing",
+        summary="A thing",
+        tag="T",
+        answers={},
+        audit=audit,
+        access=access,
     )
 
 
@@ -79,7 +87,7 @@ class World:
                     found.append(decoded)
         return found
 
-    async def flushed(self) -> list[Access]:
+    async def flushed(self) -> list[Accessed]:
         assert await self.trail.flush(self.records)
         return [access for record in await self.read() for access in record.accesses]
 
@@ -159,6 +167,15 @@ async def test_handlers_say_what_else_is_touched_and_whose(world: World) -> None
     assert (found["acct_b"].actor, found["acct_b"].objects) == ("acct_a", ("job_1", "job_2"))
     assert found["acct_a"].objects == ("job_1",)
     assert (found["acct_c"].actor, found["acct_c"].role) == (None, "link")
+
+
+async def test_a_link_names_nobody_and_neither_does_a_reader_of_what_is_public(world: World) -> None:
+    for row in (operation(access="public"), operation(access="optional")):
+        scope = scope_of(row, account=None)
+        accessed(Request(scope), "asset_1", account="acct_c")
+        world.trail.note(scope, 200)
+    accesses = await world.flushed()
+    assert [(access.actor, access.role) for access in accesses] == [(None, "link"), (None, "anonymous")]
 
 
 async def test_records_stay_within_their_limits(world: World) -> None:
