@@ -18,9 +18,9 @@ class Storm:
     seed: int
 
 
-def asked_for() -> Storm:
-    """The storm that the environment asks for."""
-    return Storm(_number("COMMANDS", 2000), _number("KILLS", 6), _number("SEED", 1))
+def asked_for(commands: int = 2_000, kills: int = 6) -> Storm:
+    """The storm that the environment asks for, or one of this size."""
+    return Storm(_number("COMMANDS", commands), _number("KILLS", kills), _number("SEED", 1))
 
 
 def _number(name: str, default: int) -> int:

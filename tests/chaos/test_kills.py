@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import random
-import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -15,6 +12,7 @@ import pytest
 from infra.local.layout import Layout
 from infra.local.stack import settings_of
 from tests.chaos.confront import Journal, confront, unfinished
+from tests.chaos.nemesis import kill_each
 from tests.chaos.size import Storm, asked_for
 from tests.chaos.standstill import Standstill
 from tests.chaos.workload import PRICE, Workload
@@ -27,7 +25,6 @@ RICH_CREDITS = 100_000
 COMMANDS_A_SECOND = 40.0
 PICTURES = 3  # results of each user that are fetched at the end
 KINDS = ("processor", "dispatcher", "projector")
-KILL_LIMIT_S = 40.0
 QUIET_LIMIT_S = 120.0
 
 
@@ -57,36 +54,12 @@ async def _storm(stack: Stack, storm: Storm, workload: Workload) -> list[float]:
     """Load and kills side by side; the longest standstill of each partition."""
     still = Standstill(settings_of(Layout(stack.data)))
     watching = asyncio.create_task(still.watch())
-    killing = asyncio.create_task(_kill(stack, storm))
+    killing = asyncio.create_task(kill_each(stack, KINDS, storm.kills, storm.seed))
     await workload.run(storm.commands, COMMANDS_A_SECOND)
     await killing
     watching.cancel()
     await asyncio.wait([watching])
     return still.longest_s
-
-
-async def _kill(stack: Stack, storm: Storm) -> None:
-    """Kill each kind so many times, each time a little after it was healthy again; kinds fall independently.
-
-    A processor falls only beside a healthy one, so that a standstill is the time that its partitions take to move.
-    """
-    draw = random.Random(storm.seed)
-    left = dict.fromkeys(KINDS, storm.kills)
-    due: dict[str, float] = {}
-    deadline = time.monotonic() + 60 + storm.kills * KILL_LIMIT_S
-    while any(left.values()):
-        assert time.monotonic() < deadline, f"never healthy again: {left} kills are left"
-        rows = await asyncio.to_thread(stack.status)
-        for kind in (kind for kind in KINDS if left[kind]):
-            name = f"processor-{left[kind] % 2}" if kind == "processor" else f"{kind}-0"
-            if not all(row["healthy"] for row in rows.values() if row["name"].startswith(kind)):
-                continue
-            due.setdefault(name, time.monotonic() + draw.uniform(0.3, 4.0))
-            if time.monotonic() >= due[name]:
-                os.kill(rows[name]["pid"], signal.SIGKILL)
-                left[kind] -= 1
-                del due[name]
-        await asyncio.sleep(0.3)
 
 
 async def _until_quiet(users: list[Client]) -> float:
