@@ -41,6 +41,8 @@ from schemas.identifiers import partition_of
 from schemas.positions import Position, parse_position
 from schemas.replies import AnyAnswer, Broken, Refused, Reply
 
+BATCHES_MAX = 8  # whose bodies stand in memory at a time
+ACCOUNT_BATCHES_MAX = 2
 _SUBJECTS_MAX = 50_000
 _ASK_PAUSE_MAX_S = 5.0
 _CATCH_UP_PAUSE_S = 0.05
@@ -73,6 +75,7 @@ class Intake:
         self.params = ParamsChecker(ports.catalogue)
         self.uploads = UploadPlaces()
         self.fetches = UploadPlaces(per_account=4)
+        self.batches = UploadPlaces(BATCHES_MAX, ACCOUNT_BATCHES_MAX, what="batch")
         self._subjects: OrderedDict[str, str] = OrderedDict()
 
     def minted(self, request: Request) -> Minted:

@@ -2,7 +2,9 @@
 
 from infra.http.documents import JobModel
 from infra.http.routing import Answer, Body, Operation
-from ingest import native, operators
+from ingest import batch, native, operators
+from ingest.batch_shapes import BatchModel, BatchQuery, BatchRequestModel
+from ingest.bodies import NDJSON
 from ingest.money_shapes import (
     BalanceModel,
     GrantRequestModel,
@@ -15,6 +17,7 @@ from ingest.shapes import CanceledModel, JobRequestModel, KeyHeaders, PreferHead
 
 POSITION = {"Darkroom-Position": "Where the decision stands; a read with it sees at least that far."}
 JOB_EXAMPLE = {"model": "classical/upscale", "input": {"asset": "asset_…"}, "params": {"scale": 2}}
+NDJSON_SCHEMA = {"type": "string", "description": "JSON objects, one a line: those that stand in the JSON form's list."}
 _JOB = {"id": "The job."}
 _ACCOUNT = {"account": "`PRODUCT:SUBJECT`, split at the first colon."}
 _PENDING = "The command is on the log, not decided yet."
@@ -37,6 +40,33 @@ ROUTES: tuple[Operation, ...] = (
             202: Answer(description="The job is accepted (or, with status `pending`, on the log).", model=JobModel),
         },
         problems=(402, 403, 413, 422, 429, 503),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/jobs:batch",
+        handler=batch.submit_batch,
+        name="submit-batch",
+        audit="change",
+        tag="Jobs",
+        summary="Submit many jobs",
+        description="Up to 10,000 jobs and 16 MiB, as JSON or as NDJSON with a job a line. Each is decided by itself "
+        "and answered by itself, in order; one that is wrong does not stop the others. With the same `Idempotency-Key` "
+        "the same body completes a batch that was cut off, and costs once. The answer is NDJSON where `Accept` asks "
+        "for it. With `atomic=true` (up to 1,000 jobs) all are accepted together or none is: one answer with the "
+        "group's id, or one problem.",
+        query=BatchQuery,
+        headers=PreferHeaders,
+        body=Body(model=BatchRequestModel, also={NDJSON: NDJSON_SCHEMA}, example={"jobs": [JOB_EXAMPLE]}),
+        answers={
+            200: Answer(
+                description="An answer for each job, in order. With `atomic`: all have ended.",
+                model=BatchModel,
+                also={NDJSON: NDJSON_SCHEMA},
+                headers=POSITION,
+            ),
+            202: Answer(description="With `atomic`: all are accepted (or pending).", model=BatchModel),
+        },
+        problems=(402, 403, 408, 413, 415, 422, 429, 503),
     ),
     Operation(
         method="POST",

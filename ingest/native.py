@@ -26,6 +26,8 @@ from schemas.positions import Position, parse_position
 from schemas.refusals import JobEnded, JobUnknown
 from schemas.replies import JobCancelAccepted, JobDecided, JobEndedAnswer, Refused, Reply
 
+_RESULT_WAIT_S = 2.0  # of a job that had its result when it was decided: the reply with it is on its way
+
 
 async def submit_job(request: Request) -> Response:
     """POST /v1/jobs: 202 decided, 200 finished within `Prefer: wait=N`; 202 pending, on the log, for `wait=0`."""
@@ -87,9 +89,9 @@ async def _submitted(
             standing = of_outcome(command.job, found)
         else:
             standing = _decided(command.job, intake.understood(request, who, found, position))
-        if prefer.result_s and standing.is_decided and not standing.has_ended:
+        wait_s = max(float(prefer.result_s), _RESULT_WAIT_S if standing.has_ended else 0.0)
+        if wait_s and standing.is_decided and not standing.is_complete:
             repeated = standing.job != command.job  # then the job may have ended long ago, and no reply will come
-            wait_s = float(prefer.result_s)
             end = await intake.reply_or_outcome(waiter, who, standing.job, wait_s, ended=True, ask_first=repeated)
             standing = _finished(intake, request, who, standing, end)
     return standing

@@ -44,6 +44,10 @@ class Waiter:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """No more are wanted; harmless twice."""
         self._waiters.forget(self)
 
     def put(self, reply: Reply) -> None:

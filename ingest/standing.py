@@ -38,6 +38,11 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Whether nothing can change the job any more."""
         return self.status in TERMINAL
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing more is to be told: the job has ended, and of a succeeded one the result is known."""
+        return self.has_ended and (self.result is not None or self.status != "succeeded")
+
     def document(self, base_url: str, model: str) -> dict[str, Any]:
         """The document of `infra.http.documents.JobModel`."""
         return job_document(

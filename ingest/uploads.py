@@ -48,8 +48,15 @@ class UploadPlaces:
     """How many bodies are read at a time, in all and of one account."""
 
     def __init__(
-        self, total: int = UPLOADS_MAX, per_account: int = ACCOUNT_UPLOADS_MAX, waiting_max: int = WAITING_MAX
+        self,
+        total: int = UPLOADS_MAX,
+        per_account: int = ACCOUNT_UPLOADS_MAX,
+        waiting_max: int = WAITING_MAX,
+        *,
+        what: str = "picture",
     ) -> None:
+        """`what` names in errors what is uploaded."""
+        self._what = what
         self._all, self._per_account, self._waiting_max = asyncio.Semaphore(total), per_account, waiting_max
         self._accounts: dict[str, tuple[asyncio.Semaphore, int]] = {}
         self._total, self._inside = total, 0
@@ -69,7 +76,7 @@ class UploadPlaces:
                     async with asyncio.timeout(UPLOAD_LIMIT_S):
                         yield
                 except TimeoutError as error:
-                    detail = f"The picture did not come within {UPLOAD_LIMIT_S:.0f} s; try a faster connection."
+                    detail = f"The {self._what} did not come within {UPLOAD_LIMIT_S:.0f} s; try a faster connection."
                     raise Problem(408, "request-timeout", detail, headers={"Connection": "close"}) from error
         finally:
             self._inside -= 1

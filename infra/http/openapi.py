@@ -87,7 +87,7 @@ def _body(body: Body, schemas: _Schemas) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": schemas.ref(body.model) if body.model is not None else dict(body.schema or {})}
     if body.example is not None:
         content["example"] = body.example
-    return {"required": body.required, "content": {body.media: content}}
+    return {"required": body.required, "content": {body.media: content, **_also(body.also)}}
 
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
@@ -153,8 +153,12 @@ def _answer(answer: Answer, schemas: _Schemas, headers: Mapping[str, str]) -> di
         content: dict[str, Any] = {"schema": binary if answer.model is None else schemas.ref(answer.model)}
         if answer.example is not None:
             content["example"] = answer.example
-        document["content"] = {answer.media: content}
+        document["content"] = {answer.media: content, **_also(answer.also)}
     return document
+
+
+def _also(schemas: Mapping[str, Mapping[str, object]]) -> dict[str, Any]:
+    return {media: {"schema": dict(schema)} for media, schema in schemas.items()}
 
 
 def _problem(status: int, schemas: _Schemas) -> dict[str, Any]:

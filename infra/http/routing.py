@@ -32,24 +32,29 @@ _PARAMETER = re.compile(r"{(\w+)}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Body:
-    """What a request carries: a model for JSON, or a JSON Schema for any other media type."""
+    """What a request carries: a model for JSON, or a JSON Schema for any other media type; `also`: other forms."""
 
     model: type[BaseModel] | None = None
     media: str = JSON
     schema: Mapping[str, object] | None = None
     example: object = None
     required: bool = True
+    also: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What a status means; without a model the body is bytes of `media`, or empty where `media` is empty too."""
+    """What a status means; without a model the body is bytes of `media`, or empty where `media` is empty too.
+
+    `also` holds other media types that a client can ask for, and their JSON Schemas.
+    """
 
     description: str
     model: type[BaseModel] | None = None
     media: str = JSON
     example: object = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    also: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
