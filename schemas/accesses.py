@@ -20,8 +20,8 @@ Role = Literal["user", "admin", "link", "anonymous"]
 class Access(msgspec.Struct, frozen=True, gc=False):
     """One access, or `times` equal ones within the batch; `at_ms` and `trace` (W3C trace id) are those of the first.
 
-    `actor` is the account id of the caller, `role` how the gate let it in; a signed link (`link`) names nobody, nor does
-    a request for what is public that carries no token (`anonymous`).
+    `actor` is the account id of the caller, `role` how the gate let it in; nobody is named by a signed link (`link`)
+    and by a request for what is public that carries no token (`anonymous`).
     `objects` are the ids that were named or made; empty for the account as a whole, as lists do. `status` is the HTTP
     answer's; from 499 on nobody knows from it whether the change took place, `trace` leads to what did.
     """
