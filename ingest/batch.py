@@ -41,7 +41,7 @@ from ingest.envelopes import APPEND_FAULTS, Sender, append_problem, unavailable
 from ingest.groups import answer_group
 from ingest.idempotency import idempotency_key
 from ingest.intake import Intake, Minted, Who, caller_as_who
-from ingest.jobs import CheckedJob, input_problem
+from ingest.jobs import CheckedJob, input_problem, of_item
 from ingest.replies import NUMBERED, Waiter
 from ingest.results import Results, gather
 from ingest.shapes import Preference, job_decoder, preference_of
@@ -67,8 +67,7 @@ async def submit_batch(request: Request) -> Response:
     async with intake.batches.taken(who.account):
         items = await read_jobs(request, JOBS_A_GROUP_MAX if atomic else BATCH_JOBS_MAX)
         if atomic:
-            jobs = [checked_item(intake, who, item, f"jobs[{number}]") for number, item in enumerate(items)]
-            return await answer_group(intake, request, who, minted, jobs, prefer)
+            return await answer_group(intake, request, who, minted, checked_items(intake, who, items), prefer)
         batch = _Batch(intake, request, who, minted, prefer, len(items))
         try:
             await batch.send(items)
@@ -79,12 +78,23 @@ async def submit_batch(request: Request) -> Response:
     return Streamed(200, NDJSON if ndjson else JSON, batch.answer(ndjson), batch.waiter.close)
 
 
-def checked_item(intake: Intake, who: Who, item: bytes | msgspec.Raw, root: str = "") -> CheckedJob:
-    """The job in an item of a body. Raises Problem 400 naming the field under `root`."""
-    body = decode_json(item, job_decoder, root)
+def checked_item(intake: Intake, who: Who, item: bytes | msgspec.Raw) -> CheckedJob:
+    """The job in an item of a body. Raises Problem 400 naming the field."""
+    body = decode_json(item, job_decoder)
     if body.input is not None and body.input.url is not None:
         raise bad_field("input.url", "Jobs that are sent together work on assets; fetch the URL with /v1/assets:fetch.")
     return intake.params.job(body, who.product)
+
+
+def checked_items(intake: Intake, who: Who, items: Sequence[bytes | msgspec.Raw]) -> list[CheckedJob]:
+    """All jobs. Raises Problem 400 for the first that is wrong, naming it as `jobs[3]`."""
+    jobs = []
+    for number, item in enumerate(items):
+        try:
+            jobs.append(checked_item(intake, who, item))
+        except Problem as problem:
+            raise of_item(problem, number) from problem
+    return jobs
 
 
 class _Packed(NamedTuple):

@@ -25,7 +25,7 @@ from infra.sealing.content import JOB
 from ingest.envelopes import unavailable
 from ingest.idempotency import outcome_unknown
 from ingest.intake import Intake, Minted, Who
-from ingest.jobs import CheckedJob, input_problem
+from ingest.jobs import CheckedJob, input_problem, of_item
 from ingest.results import Results, gather
 from ingest.shapes import Preference
 from schemas.commands import GROUPED_JOB_BYTES_MAX, GroupedJob, SealedPart, SubmitGroup
@@ -126,8 +126,7 @@ async def _check_pictures(intake: Intake, who: Who, jobs: Sequence[CheckedJob]) 
     for number, job in enumerate(jobs):
         problem = input_problem(job, sizes)
         if problem is not None:
-            errors = [msgspec.structs.replace(one, field=f"jobs[{number}].{one.field}") for one in problem.errors]
-            raise Problem(problem.status, problem.code, f"jobs[{number}].{problem.detail}", errors=errors)
+            raise of_item(problem, number)
 
 
 async def _grouped(

@@ -139,6 +139,15 @@ def input_problem(job: CheckedJob, sizes: Mapping[str, Size]) -> Problem | None:
     return bad_fields([FieldError(_FIELDS.get(problem.field, problem.field), problem.message) for problem in problems])
 
 
+def of_item(problem: Problem, number: int) -> Problem:
+    """The problem of one of several jobs, its fields named under `jobs[<number>]`."""
+    root = f"jobs[{number}]"
+    errors = [FieldError(root if e.field == "body" else f"{root}.{e.field}", e.message) for e in problem.errors]
+    if not errors:
+        return problem
+    return bad_fields(errors, status=problem.status, code=problem.code)
+
+
 _FIELDS = {"mask": "input.mask"}
 
 
