@@ -177,14 +177,13 @@ async def _visible(settings: Settings, account: str, keys: list[str], position: 
     from infra.postgres.positions import reached_positions
     from infra.postgres.readers import Readers
 
-    pool = await create_pool(settings.postgres_dsn, connections_max=2, deadline_s=10.0)
+    pool = await create_pool(settings.postgres_dsn, connections_max=1, deadline_s=10.0)
     readers = Readers(pool, 1)
     table = PostgresKeyTable(readers)
     try:
         async with asyncio.timeout(_VISIBLE_WITHIN_S):
             while True:
-                async with pool.acquire() as connection:
-                    reached = (await reached_positions(connection)).get(position.partition)
+                reached = (await reached_positions(readers.rows)).get(position.partition)
                 known = reached is not None and reached.source >= position.source
                 if known and not (await table.find(account)).keys() & set(keys):
                     return

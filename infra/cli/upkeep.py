@@ -21,7 +21,7 @@ from infra.logs import get_logger
 from infra.postgres.object_names import PostgresObjectNames
 from infra.postgres.pool import create_pool
 from infra.postgres.positions import reached_positions
-from infra.postgres.readers import Readers
+from infra.postgres.readers import Readers, Reads
 from infra.s3.bucket import open_store
 from infra.s3.store import ListedObject
 from infra.sealing.topic import beats
@@ -35,7 +35,6 @@ from schemas.topics import COMMANDS
 UPKEEP_LOCK = 0x6461726B_03
 CAUGHT_UP_WITHIN_S = 60.0
 _POLL_S = 0.2
-_CONNECTIONS = 2
 _STATEMENT_TIMEOUT_S = 60.0
 _log = get_logger(__name__)
 
@@ -96,11 +95,11 @@ async def swept_store(
     finally:
         await client.close()
     pool = await create_pool(
-        settings.postgres_dsn, connections_max=_CONNECTIONS, statement_timeout_s=_STATEMENT_TIMEOUT_S, deadline_s=10.0
+        settings.postgres_dsn, connections_max=1, statement_timeout_s=_STATEMENT_TIMEOUT_S, deadline_s=10.0
     )
-    readers = Readers(pool, _CONNECTIONS - 1)
+    readers = Readers(pool, 1)
     try:
-        await _caught_up(pool, ends)
+        await _caught_up(readers, ends)
         async with open_store(settings.s3) as store:
             swept = await sweep(
                 store,
@@ -131,13 +130,12 @@ async def _ends(reader: LogReader, partitions: int) -> Mapping[int, Position]:
     return ends
 
 
-async def _caught_up(pool: asyncpg.Pool, ends: Mapping[int, Position]) -> None:
+async def _caught_up(reads: Reads, ends: Mapping[int, Position]) -> None:
     late: Mapping[int, Position] = ends
     try:
         async with asyncio.timeout(CAUGHT_UP_WITHIN_S):
             while True:
-                async with pool.acquire() as connection:
-                    reached = await reached_positions(connection)
+                reached = await reached_positions(reads.rows)
                 late = {p: end for p, end in ends.items() if p not in reached or reached[p].source < end.source}
                 if not late:
                     return

@@ -11,6 +11,7 @@ from typing import Any
 from aiokafka.client import AIOKafkaClient
 
 from infra.cli.target import settings_for
+from infra.clock import SystemClock
 from infra.kafka.appender import CommandAppender
 from infra.kafka.client import start_client
 from infra.kafka.records import KafkaRecords
@@ -22,7 +23,7 @@ from schemas.topics import COMMANDS
 from tests.client import Client
 from tests.stack import Stack
 
-NOW_MS = 1_800_000_000_000
+NOW_MS = SystemClock().now_ms()
 
 
 @asynccontextmanager
