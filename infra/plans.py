@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from infra.settings import Settings
+from infra.triton.manifests import read_models
 from schemas.catalogue import Catalogue, CatalogueInvalid, model_terms, parse_catalogue
 from schemas.plans import AccountTerms, LeaseTerms, Plan
 from schemas.topics import HOUSEKEEPING, LANES
@@ -24,12 +25,13 @@ class _PlanFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 def load_catalogue(settings: Settings) -> Catalogue:
-    """What this deployment offers. Raises CatalogueInvalid, also when the file cannot be read."""
+    """What this deployment offers, with the models of its own folder. Raises CatalogueInvalid and ModelRefused."""
     try:
         content = settings.catalogue_path.read_bytes()
     except OSError as error:
         raise CatalogueInvalid(f"The catalogue {settings.catalogue_path} cannot be read: {error.strerror}.") from error
-    return parse_catalogue(content).of_deployment(settings.deployment)
+    offered = parse_catalogue(content).of_deployment(settings.deployment)
+    return offered if settings.onnx_models is None else offered.with_models(read_models(settings.onnx_models))
 
 
 def load_plan(settings: Settings) -> Plan:

@@ -156,6 +156,7 @@ class Settings(BaseSettings):
     secrets_dir: Path = Path()
     catalogue_path: Path = _FOLDER / "catalogue.toml"
     plan_path: Path = _FOLDER / "plan.toml"
+    onnx_models: Path | None = None
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
     worker_name: str | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -234,6 +234,8 @@ def model_terms(entry: Entry) -> ModelTerms:
         takes_input=entry.input == "required",
         run_deadline_ms=entry.run_deadline_ms,
         attempts_max=entry.attempts_max,
+        takes_mask=entry.mask == "required",
+        products=entry.products,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -134,7 +135,7 @@ def _server(name: str, layout: Layout, stack: StackFile, options: Options, hooks
     alone = name == "triton-quarantine"
     kind = "quarantine" if alone else "triton"
     numbers = (ports[f"{kind}-grpc"], ports[f"{kind}-http"], ports[f"{kind}-metrics"])
-    return triton_component(layout.root / name, *numbers, options.models, quarantine=alone)
+    return triton_component(layout.root / name, *numbers, options.models, settings.onnx_models, quarantine=alone)
 
 
 def _worker(name: str, layout: Layout, stack: StackFile, options: Options, hooks: Hooks) -> Component:
@@ -177,7 +178,9 @@ def _read_member(path: Path) -> tuple[str, str] | None:
 
 def _values(layout: Layout, stack: StackFile) -> dict[str, object]:
     ports = stack.ports
+    own_models = os.environ.get("DARKROOM_ONNX_MODELS")
     return {
+        **({"onnx_models": str(Path(own_models).resolve())} if own_models else {}),
         "data_dir": str(layout.root.resolve()),
         "deployment": stack.deployment,
         "partitions": stack.partitions,

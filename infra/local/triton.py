@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import sysconfig
 from dataclasses import replace
@@ -18,16 +19,26 @@ from infra.local.errors import LocalError
 from infra.local.process import Command, inherited
 
 REPOSITORY = Path(__file__).resolve().parents[1] / "triton" / "models"
+_ONNX = REPOSITORY.parent / "onnx_models" / "onnx_images"
 _HOST = "127.0.0.1"
 _SHARED_MEMORY = Path("/dev/shm")
-_MODULES = ("numpy", "numpy.libs", "cv2", "opencv_python_headless.libs")
+_MODULES = ("numpy", "numpy.libs", "cv2", "opencv_python_headless.libs", "onnxruntime")
 _LIBRARY = "libpython3.11.so.1.0"
 
 
 def triton_component(
-    folder: Path, grpc_port: int, http_port: int, metrics_port: int, models: Path, *, quarantine: bool = False
+    folder: Path,
+    grpc_port: int,
+    http_port: int,
+    metrics_port: int,
+    models: Path,
+    own_models: Path | None = None,
+    *,
+    quarantine: bool = False,
 ) -> Component:
     """Triton over the model repository ``models``; ``folder`` holds its links to the backend.
+
+    ``own_models`` is the deployment's folder of ONNX models; without it their engine is not loaded.
 
     Models may be loaded and unloaded by its clients: a model whose process died is only served again after that. The
     quarantine server loads none by itself; dispatchers load the model of a job that has to run alone.
@@ -36,7 +47,8 @@ def triton_component(
 
     async def command() -> Command:
         sweep(prefix)
-        made = await asyncio.to_thread(_command, folder, grpc_port, http_port, metrics_port, models, prefix)
+        repositories = [models] if own_models is None else [models, _own_repository(folder, own_models)]
+        made = await asyncio.to_thread(_command, folder, grpc_port, http_port, metrics_port, repositories, prefix)
         return made if quarantine else replace(made, argv=(*made.argv, "--load-model=*"))
 
     return Component(
@@ -61,12 +73,12 @@ def sweep(prefix: str) -> None:
         region.unlink(missing_ok=True)
 
 
-def _command(folder: Path, grpc: int, http: int, metrics: int, models: Path, prefix: str) -> Command:
+def _command(folder: Path, grpc: int, http: int, metrics: int, repositories: list[Path], prefix: str) -> Command:
     packages = _packages()
     backends = _link_backend(folder, packages)
     argv = (
         str(packages / "pytriton" / "tritonserver" / "bin" / "tritonserver"),
-        f"--model-repository={models}",
+        *(f"--model-repository={repository}" for repository in repositories),
         "--model-control-mode=explicit",
         f"--backend-directory={backends}",
         f"--grpc-address={_HOST}",
@@ -92,6 +104,18 @@ def _command(folder: Path, grpc: int, http: int, metrics: int, models: Path, pre
         "MALLOC_ARENA_MAX": "2",
     }
     return Command(argv, inherited(environment, drop=("PYTHONHOME", "VIRTUAL_ENV")))
+
+
+def _own_repository(folder: Path, own_models: Path) -> Path:
+    """A repository with the engine of ONNX models, told which folder is the deployment's."""
+    target = folder / "own" / _ONNX.name
+    target.mkdir(parents=True, exist_ok=True)
+    told = f'parameters {{ key: "folder" value: {{ string_value: {json.dumps(str(own_models.resolve()))} }} }}\n'
+    (target / "config.pbtxt").write_text((_ONNX / "config.pbtxt").read_text("utf-8") + told, "utf-8")
+    link = target / "1"
+    link.unlink(missing_ok=True)
+    link.symlink_to(_ONNX / "1")
+    return target.parent
 
 
 def _packages() -> Path:
