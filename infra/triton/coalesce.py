@@ -5,7 +5,8 @@ Theory of operation
 Calls belong together when model, version and everything but the first axis of every input agree. As many calls of such
 a group are under way as the model has instances; the next ones wait, and when one ends, those that wait go together,
 up to the rows that the model's configuration allows. There is no timer: a lone call goes at once and alone, and only
-a busy model makes batches. What a model does not declare as batched passes untouched.
+a busy model makes batches. What a model does not declare as batched (`max_batch_size`) passes untouched; a model that
+does declares with it that the shapes of its inputs settle the shape of its answer.
 
 A failure of a joined call says nothing about each of its members: a failure for good or for now is asked again for
 each alone, a crash and an absence are everybody's (a crash is suspicion, not yet blame).
