@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pillow_heif
 import pytest
+from PIL import Image
 
 from infra.http.problems import Problem
 from infra.kafka.ports import OutcomeUnknown
@@ -263,6 +266,21 @@ async def test_asset_and_url_together_are_refused(side: Side) -> None:
     body = {"model": "classical/upscale", "input": {"asset": ASSET_1, "url": REMOTE}}
     answer = await side.submit(body)
     assert (answer.status_code, decoded(answer)["errors"][0]["field"]) == (400, "input.url")
+
+
+async def test_each_product_takes_its_own_formats(side: Side) -> None:
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(Image.new("RGB", (80, 60), (9, 99, 199))).save(buffer, format="HEIF")
+    heic = buffer.getvalue()
+    native = await side.upload(heic)
+    assert (native.status_code, decoded(native)["format"], decoded(native)["width"]) == (201, "heic", 80)
+    token = side.token(product="ai-image")
+    three_types = await side.upload(heic, Authorization=f"Bearer {token}")
+    assert three_types.status_code == 415
+    assert decoded(three_types)["errors"][0]["message"] == "This is no JPEG, PNG or WebP picture."
+    assert (await side.upload(PICTURE, Authorization=f"Bearer {token}")).status_code == 201
+    text = decoded(await side.upload(b"no picture at all"))
+    assert text["errors"][0]["message"] == "This is no JPEG, PNG, WebP or HEIC picture."
 
 
 async def test_an_upload_goes_to_an_album(side: Side) -> None:
