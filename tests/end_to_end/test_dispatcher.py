@@ -69,7 +69,7 @@ class Dispatchers:
         await self._listener.stop()
         await self._producer.stop()
 
-    def start(self, index: int = 0) -> subprocess.Popen[bytes]:
+    def start(self, index: int = 0, **environment_of_test: str) -> subprocess.Popen[bytes]:
         (self.folder / "run").mkdir(exist_ok=True)
         s3 = self.settings.s3
         environment = {
@@ -83,6 +83,7 @@ class Dispatchers:
             "DARKROOM_SECRETS_DIR": str(self.settings.secrets_dir),
             "DARKROOM_POSTGRES_DSN": self.settings.postgres_dsn,
             "DARKROOM_TRITON_URLS": json.dumps(self.settings.triton_urls),
+            **environment_of_test,
         }
         command = [sys.executable, "-m", "infra.cli.main", "serve", "dispatcher", "--index", str(index)]
         log = (self.folder / f"dispatcher-{index}.log").open("ab")
@@ -120,7 +121,7 @@ class Dispatchers:
         await self._producer.begin_transaction()
         partition = partition_of(ACCOUNT, self.settings.partitions)
         for item in items:
-            await self._producer.send_and_wait(dispatch_topic("standard"), encode_work(item), partition=partition)
+            await self._producer.send_and_wait(dispatch_topic(item.lane), encode_work(item), partition=partition)
         await (self._producer.commit_transaction() if commit else self._producer.abort_transaction())
 
     async def outcome(self, item: WorkItem) -> Succeeded | Failed:
@@ -210,6 +211,31 @@ async def test_pictures_and_cards_come_back_and_failures_have_names(
         outcome = await dispatchers.outcome(item)
         assert isinstance(outcome, Failed)
         assert outcome.cause == cause
+
+
+async def test_lanes_do_not_wait_for_each_other_and_a_dead_server_is_passed_over(dispatchers: Dispatchers) -> None:
+    """One of two servers is not there, and the batch lane is full for ten seconds; nobody else notices either."""
+    dispatchers.start(DARKROOM_TRITON_URLS=json.dumps(["127.0.0.1:1", *dispatchers.settings.triton_urls]))
+    await dispatchers.hand_out(first := dispatchers.item("sandbox/echo", {"seed": 1}))
+    assert isinstance(await dispatchers.outcome(first), Succeeded)
+    batch = [dispatchers.item("sandbox/slow", {"seconds": 2}, lane="batch") for _ in range(30)]
+    await dispatchers.hand_out(*batch)
+    await dispatchers.started(batch[0])
+    began = time.monotonic()
+    others = [
+        dispatchers.item("sandbox/echo", {"seed": 1}, lane=lane) for lane in ("priority", "standard", "video") * 3
+    ]
+    await dispatchers.hand_out(*others)
+    for item in others:
+        outcome = await dispatchers.outcome(item)
+        assert isinstance(outcome, Succeeded)
+        assert outcome.run is not None
+        assert outcome.run.engine == "sandbox_echo"
+    assert time.monotonic() - began < 2
+    unfinished = [item for item in batch if not any(isinstance(t, RecordOutcome) for t in dispatchers.of(item))]
+    assert len(unfinished) > 15
+    for item in batch:
+        assert isinstance(await dispatchers.outcome(item), Succeeded)
 
 
 async def test_aborted_items_are_never_run(dispatchers: Dispatchers) -> None:
