@@ -47,9 +47,13 @@ class Consistency:
         demanded = header_once(request, "darkroom-position")
         own = self._last_positions.of(account)
         if demanded is not None:
-            await self._reach(await self._checked(demanded))
+            await self.reach(HEADER, demanded)
         if own is not None:
             await self._reach(own)
+
+    async def reach(self, field: str, text: str) -> None:
+        """Return when the position is reached. Raises Problem 400 naming the field where it cannot be, 503 later."""
+        await self._reach(await self._checked(field, text))
 
     async def found(self, account: str, read: Callable[[], Awaitable[T | None]]) -> T | None:
         """What `read` finds; where it finds nothing, what it finds when all that is on the log now is applied."""
@@ -70,14 +74,14 @@ class Consistency:
         await self._reach(Position(partition, *last))
         return True
 
-    async def _checked(self, text: str) -> Position:
+    async def _checked(self, field: str, text: str) -> Position:
         position = parse_position(text)
         if position is None or position.partition >= self._partitions:
-            raise bad_field(HEADER, "This must be a position as answers carry it: partition.offset.index.ordinal.")
+            raise bad_field(field, "This must be a position as answers carry it: partition.offset.index.ordinal.")
         if not self._progress.has_reached(position.partition, position.source):
             last = await self._last_command(position.partition)
             if last is None or position.source > last:
-                raise bad_field(HEADER, "This position lies beyond the log's end.")
+                raise bad_field(field, "This position lies beyond the log's end.")
         return position
 
     async def _reach(self, position: Position) -> None:

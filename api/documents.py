@@ -1,4 +1,4 @@
-"""Rows as documents: one function for each kind, no reads and no decisions."""
+"""Rows of jobs as documents: one function for each kind, no reads and no decisions."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from typing import Any
 import msgspec
 
 from infra.http.documents import job_document
-from schemas.amounts import regenerated_units, window_end_ms, window_start_ms
-from schemas.catalogue import Catalogue, Entry
+from infra.http.links import media_path
 from schemas.cloudevents import rfc3339, structured
-from schemas.commands import StoredObject
+from schemas.commands import EngineRun, StoredObject
 from schemas.events import decode_event
-from schemas.plans import AccountTerms
 
 Row = Mapping[str, Any]
 _stored_decoder = msgspec.json.Decoder(StoredObject)
+_run_decoder = msgspec.json.Decoder(EngineRun)
 _TIMES = (("queued", "queued_ms"), ("running", "running_ms"))
-_CHANGES = {"granted": 1, "regenerated": 1, "reserved": -1, "captured": 0, "released": 1}
 _FOR_DELIVERY = ("reply", "idempotency")
+ENDED = frozenset({"succeeded", "failed", "canceled", "expired"})
 
 
 def job_detail(base_url: str, row: Row, metadata: Mapping[str, Any] | None, texts: Mapping[str, str]) -> dict[str, Any]:
@@ -45,18 +44,60 @@ def job_detail(base_url: str, row: Row, metadata: Mapping[str, Any] | None, text
             times[name] = moment(row[column])
     if row["ended_ms"] is not None:
         times[status] = moment(row["ended_ms"])
+    if row["refunded_ms"] is not None:
+        times["refunded"] = moment(row["refunded_ms"])
+    run = row["run"]
+    document["product"] = row["product"]
+    document["lane"] = row["lane"]
+    document["group"] = row["group_id"]
     document["engine"] = row["engine"]
     document["engine_version"] = row["engine_version"]
+    document["run"] = None if run is None else run_document(_run_decoder.decode(run))
     document["params"] = {**msgspec.json.decode(params), **texts} if texts else msgspec.Raw(params.encode())
-    document["input"] = None if source is None else {"asset": source}
+    document["input"] = None if source is None else {"asset": source, "mask": row["mask"]}
     document["metadata"] = metadata
     document["charged"] = row["charged"]
+    document["refunded"] = row["refunded"]
+    document["reused_of"] = row["reused_of"]
+    document["result_gone"] = row["result_gone"]
     document["attempts"] = row["attempts"]
+    document["model_ms"] = row["model_ms"]
     document["plan"] = row["plan"]
     document["plan_version"] = row["plan_version"]
     document["created_at"] = times["accepted"]
     document["times"] = times
     return document
+
+
+def run_document(run: EngineRun) -> dict[str, Any]:
+    """The document of `RunModel`."""
+    return {
+        "engine": run.engine,
+        "engine_version": run.engine_version,
+        "request": run.request or None,
+        "passed_over": [
+            {"engine": other.engine, "engine_version": other.engine_version, "reason": other.reason}
+            for other in run.passed_over
+        ],
+    }
+
+
+def group_document(row: Row, jobs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The document of `GroupModel`."""
+    counts: dict[str, int] = {}
+    for job in jobs:
+        counts[job["status"]] = counts.get(job["status"], 0) + 1
+    return {
+        "id": row["group_id"],
+        "created_at": moment(row["accepted_ms"]),
+        "position": row["position"],
+        "cost": row["cost"],
+        "charged": sum(job["charged"] for job in jobs),
+        "refunded": sum(job["refunded"] for job in jobs),
+        "counts": counts,
+        "ended": counts.keys() <= ENDED,
+        "jobs": jobs,
+    }
 
 
 @lru_cache(maxsize=4_096)
@@ -69,6 +110,16 @@ def moment(time_ms: int) -> str:
     return f"{_second(time_ms // 1000)}{time_ms % 1000:03d}Z"
 
 
+def moment_or_none(time_ms: int | None) -> str | None:
+    """The same for a time that may be missing."""
+    return None if time_ms is None else moment(time_ms)
+
+
+def day_of(day_ms: int) -> str:
+    """The UTC day that began then, as YYYY-MM-DD."""
+    return rfc3339(day_ms)[:10]
+
+
 def event_document(value: bytes, deployment: str) -> dict[str, Any]:
     """An event of the topic in structured mode, without what only concerns its delivery."""
     document = structured(decode_event(value), deployment)
@@ -78,89 +129,6 @@ def event_document(value: bytes, deployment: str) -> dict[str, Any]:
     return document
 
 
-def account_document(account: str, plan_name: str, terms: AccountTerms, row: Row | None, now_ms: int) -> dict[str, Any]:
-    """The document of `AccountModel` at `now_ms`; a row of None is an account that has never written."""
-    used: dict[tuple[str, int], int] = {}
-    available, reserved, position = terms.opening_credits, 0, None
-    if row is not None:
-        reserved, position = row["reserved"], row["position"]
-        available = row["granted"] + row["regenerated"] + row["refunded"] - row["captured"] - reserved - row["expired"]
-        available += _regenerated(terms, available, row["since_ms"], now_ms)
-        used = {(kind, start_ms): units for kind, start_ms, units in msgspec.json.decode(row["windows"] or "[]")}
-    return {
-        "account": account,
-        "balance": available if terms.uses_balance else None,
-        "reserved": reserved,
-        "quota": [
-            {
-                "window": window.kind,
-                "limit": window.limit,
-                "used": used.get((window.kind, window_start_ms(window.kind, now_ms)), 0),
-                "resets_at": rfc3339(window_end_ms(window.kind, now_ms)),
-            }
-            for window in terms.windows
-        ],
-        "plan": plan_name,
-        "position": position,
-    }
-
-
-def ledger_line(row: Row) -> dict[str, Any]:
-    """The document of `LedgerLineModel`."""
-    kind, amount = row["kind"], row["amount"]
-    return {
-        "kind": kind,
-        "amount": amount,
-        "change": _CHANGES[kind] * amount,
-        "balance": row["balance"],
-        "job": row["job"],
-        "reason": row["reason"],
-        "plan_version": row["plan_version"],
-        "created_at": moment(row["time_ms"]),
-        "position": row["position"],
-    }
-
-
-def catalogue_document(catalogue: Catalogue) -> dict[str, Any]:
-    """The document of `ModelList`."""
-    return {
-        "data": [_model(entry) for entry in catalogue.models],
-        "next_cursor": None,
-        "version": catalogue.version,
-    }
-
-
-def _model(entry: Entry) -> dict[str, Any]:
-    return {
-        "id": entry.slug,
-        "title": entry.title,
-        "description": entry.description,
-        "task": entry.task,
-        "input": entry.input,
-        "parameters": {name: _parameter(msgspec.to_builtins(p)) for name, p in entry.parameters.items()},
-        "cost": msgspec.to_builtins(entry.cost),
-        "limits": msgspec.to_builtins(entry.limits),
-    }
-
-
-def _parameter(parameter: dict[str, Any]) -> dict[str, Any]:
-    """Only what applies: bounds of numbers, choices where there are any, the length of free texts."""
-    shown = {name: value for name, value in parameter.items() if value is not None and value != []}
-    if parameter["type"] != "text" or parameter["choices"]:
-        shown.pop("length_max", None)
-    return {**shown, "required": parameter["default"] is None}
-
-
-def _regenerated(terms: AccountTerms, available: int, since_ms: int | None, now_ms: int) -> int:
-    regeneration = terms.regeneration
-    if regeneration is None or since_ms is None:
-        return 0
-    gained, _ = regenerated_units(
-        units=regeneration.units,
-        every_ms=regeneration.every_ms,
-        cap=regeneration.cap,
-        available=available,
-        since_ms=since_ms,
-        time_ms=now_ms,
-    )
-    return gained
+def thumbnail_url(base_url: str, asset: str) -> str:
+    """Where the still picture of a video is."""
+    return f"{base_url}{media_path(asset)}/thumbnail"

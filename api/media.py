@@ -15,36 +15,35 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from api.jobs import answer
+from api.assets import detail, file_name
+from api.links import is_signed
+from api.lists import answer
 from api.ports import ApiPorts
 from api.queries import AssetRow
-from api.secrets import asset_secrets
 from api.shapes import SignedQuery
 from infra.http.audit import accessed
 from infra.http.auth import caller_of, caller_or_nobody
-from infra.http.documents import asset_document
 from infra.http.problems import Problem
 from infra.http.requests import header_once, query_of
 from infra.http.routing import port_of
 from infra.logs import get_logger
 from infra.media.header import CONTENT_TYPES, VIDEO_CONTENT_TYPES
 from infra.s3.store import IntegrityError, ObjectNotFound, ObjectStore, StoreUnavailable
-from schemas.cloudevents import rfc3339
 
-LINK_TTL_S = 900
 _CONTENT_TYPES: Mapping[str, str] = dict([*CONTENT_TYPES.items(), *VIDEO_CONTENT_TYPES.items()])
 _GONE = {
     "deleted": "This picture was deleted.",
     "expired": "The time for which this picture is kept is over.",
     "original-processed": "The original was deleted when its job had ended, as the account's plan wants.",
+    "erased": "The account was erased.",
 }
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
-_PURPOSE = "media"
 _log = get_logger(__name__)
 
 
@@ -61,16 +60,7 @@ async def get_asset(request: Request) -> Response:
         return await get_media(request)
     ports, row = port_of(request, ApiPorts), await _owned(request)
     _check_live(row)
-    account = caller_of(request).account
-    stored = row.stored
-    document = asset_document(ports.base_url, row.asset, stored, row.position)
-    document["number"] = row.number
-    document["file_name"] = await _file_name(ports, account, row)
-    document["job"] = row.job
-    document["sha256"] = stored.sha256
-    document["public"] = row.public
-    document["created_at"] = rfc3339(row.created_ms)
-    document["signed_url"] = signed_url(ports, account, row.asset)
+    document = await detail(ports, caller_of(request).account, row)
     response = answer(document)
     response.headers["vary"] = "accept"
     return response
@@ -92,8 +82,29 @@ async def get_media(request: Request) -> Response:
     return await _own(request, ports, caller.account, await _owned(request))
 
 
+async def get_thumbnail(request: Request) -> Response:
+    """GET /v1/media/{id}/thumbnail: the still picture of one's own video, or of a public one."""
+    ports, asset, caller = port_of(request, ApiPorts), request.path_params["id"], caller_or_nobody(request)
+    row = None
+    if caller is not None:
+        await ports.consistency.ready(request, caller.account)
+        row = await ports.consistency.found(caller.account, lambda: ports.queries.asset(caller.account, asset))
+    owner = await ports.queries.public_owner(asset) if row is None else None
+    if owner is not None:
+        await ports.consistency.ready(request, owner[0])
+        row = await ports.queries.asset(owner[0], asset)
+        row = row if row is not None and row.public and row.gone is None else None
+        accessed(request, asset, account=owner[0])
+    if row is None:
+        raise _unknown(asset)
+    _check_live(row)
+    if row.thumbnail is None:
+        raise Problem(404, "not-found", f"The asset {asset[:64]} has no thumbnail.")
+    return await _bytes(request, ports, msgspec.structs.replace(row, stored=row.thumbnail), None)
+
+
 async def _own(request: Request, ports: ApiPorts, account: str, row: AssetRow) -> Response:
-    return await _bytes(request, ports, row, await _file_name(ports, account, row))
+    return await _bytes(request, ports, row, await file_name(ports, account, row))
 
 
 async def _of_somebody_else(request: Request, ports: ApiPorts, asset: str) -> Response | None:
@@ -122,7 +133,7 @@ async def get_signed_media(request: Request) -> Response:
     """GET /v1/media/{account}/{id}?expires&signature: the link is the permission, until it expires."""
     ports, query = port_of(request, ApiPorts), query_of(request, SignedQuery)
     account, asset = request.path_params["account"], request.path_params["id"]
-    if not ports.signer.is_signed(_PURPOSE, _signed_text(account, asset, query.expires), query.signature):
+    if not is_signed(ports, account, asset, query.expires, query.signature):
         raise _unknown(asset)
     if query.expires * 1000 < ports.clock.now_ms():
         raise Problem(403, "link-expired", "The link has expired; GET the asset for a new one.")
@@ -132,13 +143,6 @@ async def get_signed_media(request: Request) -> Response:
     if row is None:
         raise _unknown(asset)
     return await _bytes(request, ports, row, None)
-
-
-def signed_url(ports: ApiPorts, account: str, asset: str) -> str:
-    """A link to the bytes that works without a token for LINK_TTL_S seconds."""
-    expires = ports.clock.now_ms() // 1000 + LINK_TTL_S
-    signature = ports.signer.sign(_PURPOSE, _signed_text(account, asset, expires))
-    return f"{ports.base_url}/v1/media/{account}/{asset}?{urlencode({'expires': expires, 'signature': signature})}"
 
 
 def parse_range(header: str | None, size: int) -> Span | None:
@@ -242,12 +246,6 @@ async def _verified(chunks: AsyncIterator[bytes], key: str, sha256: str) -> Asyn
     yield held
 
 
-async def _file_name(ports: ApiPorts, account: str, row: AssetRow) -> str | None:
-    if row.sealed is None:
-        return None
-    return (await asset_secrets(ports.keys, account, row.sealed)).file_name
-
-
 def _disposition(file_name: str) -> str:
     """Shown in place; the name in ASCII for all and in UTF-8 for those who read RFC 6266."""
     plain = re.sub(r"[^A-Za-z0-9 ._()-]", "_", file_name)[:100]
@@ -258,10 +256,6 @@ def _names(header: str | None, etag: str) -> bool:
     if header is None:
         return False
     return header == "*" or etag in (part.strip().removeprefix("W/") for part in header.split(","))
-
-
-def _signed_text(account: str, asset: str, expires: int) -> bytes:
-    return f"{account}\n{asset}\n{expires}".encode()
 
 
 def _unknown(asset: str) -> Problem:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
+from api.archive_queries import ArchiveQueries
 from api.consistency import Consistency
 from api.log_end import KafkaLogEnd
 from api.ports import ApiPorts
@@ -53,6 +54,7 @@ async def open_api(
     consistency = Consistency(reached, KafkaLogEnd(reader), last_positions, settings.partitions)
     ports = ApiPorts(
         queries=Queries(readers),
+        archive=ArchiveQueries(readers),
         consistency=consistency,
         keys=keys,
         objects=objects,

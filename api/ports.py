@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from api.archive_queries import ArchiveQueries
 from api.consistency import Consistency
 from api.queries import Queries
 from api.signing import Signer
@@ -19,6 +20,7 @@ class ApiPorts:
     """Ports and settings of the reading side; handlers get it by `port_of(request, ApiPorts)`."""
 
     queries: Queries
+    archive: ArchiveQueries
     consistency: Consistency
     keys: KeyRing
     objects: ObjectStore

@@ -1,21 +1,25 @@
-"""Shapes of the query side: parameters, checked as they are read, and the models that document answers."""
+"""Shapes that all reads share, and those of jobs: parameters, checked as they are read, and what answers look like."""
 
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from infra.http.documents import AssetModel, JobModel
+from infra.http.documents import JobModel
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 1000
 
 Status = Literal["accepted", "queued", "running", "succeeded", "failed", "canceled", "expired"]
-LineKind = Literal["granted", "regenerated", "reserved", "captured", "released"]
-_LIMIT = Field(LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description=f"Rows a page, 1 to {LIMIT_MAX}.")
-_CURSOR = Field(None, max_length=400, description="`next_cursor` of the page before, under the same filters and sort.")
+LIMIT: Any = Field(LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description=f"Rows a page, 1 to {LIMIT_MAX}.")
+CURSOR: Any = Field(
+    None, max_length=400, description="`next_cursor` of the page before, under the same filters and sort."
+)
+SORT: Any = Field("-created_at", description="`-` puts the newest first.")
+AFTER: Any = Field(None, description="RFC 3339; later than this.")
+BEFORE: Any = Field(None, description="RFC 3339; earlier than this.")
 
 
 def _plain(text: str) -> str:
@@ -30,37 +34,52 @@ def _with_zone(moment: datetime.datetime) -> datetime.datetime:
     return moment
 
 
+def _statuses(text: Any) -> Any:
+    words = tuple(text.split(",")) if isinstance(text, str) else text
+    if not set(words) <= set(get_args(Status)):
+        raise ValueError(f"This must be some of {', '.join(get_args(Status))}, with commas between them.")
+    return words
+
+
 Text = Annotated[str, Field(max_length=100), AfterValidator(_plain)]
 Moment = Annotated[datetime.datetime, AfterValidator(_with_zone)]
+Sort = Literal["-created_at", "created_at"]
+Statuses = Annotated[tuple[Status, ...], BeforeValidator(_statuses)]
 
 
-class _Query(BaseModel):
+class Query(BaseModel):
+    """Base of all query parameters: an unknown name is refused."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class JobsQuery(_Query):
+class JobsQuery(Query):
     """Parameters of GET /v1/jobs."""
 
-    status: Status | None = None
+    status: Statuses = Field((), max_length=7, description="One status, or several with commas between them.")
     model: Text | None = Field(None, description="Slug of a model.")
-    created_after: Moment | None = Field(None, description="RFC 3339; later than this.")
-    created_before: Moment | None = Field(None, description="RFC 3339; earlier than this.")
-    sort: Literal["-created_at", "created_at"] = Field("-created_at", description="`-` puts the newest first.")
-    limit: int = _LIMIT
-    cursor: str | None = _CURSOR
+    lane: Text | None = Field(None, description="priority, standard, batch or video.")
+    group: Text | None = Field(None, description="Jobs of one group.")
+    input: Text | None = Field(None, description="Jobs that work on this asset.")
+    result: Text | None = Field(None, description="The job that made this asset.")
+    has_result: bool | None = Field(None, description="Whether a result is there, and still is.")
+    created_after: Moment | None = AFTER
+    created_before: Moment | None = BEFORE
+    ended_after: Moment | None = AFTER
+    ended_before: Moment | None = BEFORE
+    sort: Sort = SORT
+    limit: int = LIMIT
+    cursor: str | None = CURSOR
 
 
-class LedgerQuery(_Query):
-    """Parameters of GET /v1/ledger."""
+class PageQuery(Query):
+    """Parameters of a list in its own order."""
 
-    kind: LineKind | None = None
-    job: Text | None = Field(None, description="Lines of one job.")
-    sort: Literal["-created_at", "created_at"] = Field("-created_at", description="`-` puts the newest first.")
-    limit: int = _LIMIT
-    cursor: str | None = _CURSOR
+    limit: int = LIMIT
+    cursor: str | None = CURSOR
 
 
-class SignedQuery(_Query):
+class SignedQuery(Query):
     """Parameters of a signed link to a picture."""
 
     expires: int = Field(ge=0, le=1 << 53, description="Seconds since 1970; the link works until then.")
@@ -89,18 +108,44 @@ class JobInputModel(BaseModel):
     """What a job works on."""
 
     asset: str
+    mask: str | None = Field(None, description="Where the model repaints, for those that take one.")
+
+
+class PassedOverModel(BaseModel):
+    """An engine that was to serve the job and did not."""
+
+    engine: str
+    engine_version: str
+    reason: str
+
+
+class RunModel(BaseModel):
+    """Which engine really served the job, with its own id of the request."""
+
+    engine: str
+    engine_version: str
+    request: str | None
+    passed_over: list[PassedOverModel]
 
 
 class JobDetailModel(JobModel):
     """A job with all that is known of it."""
 
-    engine: str
+    product: str
+    lane: str
+    group: str | None
+    engine: str = Field(description="The engine that the job was accepted for; `run` names the one that served it.")
     engine_version: str
+    run: RunModel | None
     params: dict[str, Any] = Field(description="With defaults; without free texts once the account was erased.")
     input: JobInputModel | None
     metadata: dict[str, Any] | None = Field(description="Yours; null where none was given or the account was erased.")
     charged: int = Field(description="Units charged; 0 unless the job succeeded.")
+    refunded: int = Field(description="Units that an operator gave back.")
+    reused_of: str | None = Field(description="The identical earlier job whose result this one got for nothing.")
+    result_gone: str | None = Field(description="Why the result can no longer be read: deleted, expired or erased.")
     attempts: int
+    model_ms: int | None = Field(description="How long the engine took.")
     plan: str
     plan_version: int
     created_at: str
@@ -112,6 +157,20 @@ class JobPage(BaseModel):
 
     data: list[JobDetailModel]
     next_cursor: str | None
+
+
+class GroupModel(BaseModel):
+    """Jobs that were accepted together; each is charged or released by itself."""
+
+    id: str
+    created_at: str
+    position: str
+    cost: int = Field(description="What was reserved for all of them.")
+    charged: int
+    refunded: int
+    counts: dict[str, int] = Field(description="Jobs by status.")
+    ended: bool = Field(description="Whether none of them can change any more.")
+    jobs: list[JobDetailModel]
 
 
 class CloudEventModel(BaseModel):
@@ -133,78 +192,4 @@ class EventPage(BaseModel):
     """The events of a job in order."""
 
     data: list[CloudEventModel]
-    next_cursor: None
-
-
-class QuotaModel(BaseModel):
-    """A window of the plan."""
-
-    window: Literal["day", "month"]
-    limit: int
-    used: int
-    resets_at: str
-
-
-class AccountModel(BaseModel):
-    """An account as of now: regeneration and windows are computed at the time of the answer."""
-
-    account: str
-    balance: int | None = Field(description="What can be spent now; null where the plan counts no credits.")
-    reserved: int
-    quota: list[QuotaModel]
-    plan: str
-    position: str | None = Field(description="Of the account's last event; null before its first.")
-
-
-class LedgerLineModel(BaseModel):
-    """A booking. `amount` is in units; `change` is what it did to the balance, `balance` what it left."""
-
-    kind: LineKind
-    amount: int
-    change: int
-    balance: int
-    job: str | None
-    reason: str | None
-    plan_version: int | None
-    created_at: str
-    position: str
-
-
-class LedgerPage(BaseModel):
-    """A page of the ledger."""
-
-    data: list[LedgerLineModel]
     next_cursor: str | None
-
-
-class ModelModel(BaseModel):
-    """A model of the catalogue."""
-
-    id: str
-    title: str
-    description: str
-    task: str
-    input: Literal["required", "none"]
-    parameters: dict[str, Any]
-    cost: dict[str, Any] = Field(description="`base` units, and what values of parameters add.")
-    limits: dict[str, int]
-
-
-class ModelList(BaseModel):
-    """All models of this deployment."""
-
-    data: list[ModelModel]
-    next_cursor: None
-    version: str
-
-
-class AssetDetailModel(AssetModel):
-    """A picture of the account, with what is known of it."""
-
-    number: int
-    file_name: str | None
-    job: str | None = Field(description="The job that made it; null for an upload.")
-    sha256: str
-    public: bool = Field(description="Whether everybody may read it, at /v1/media/{id}.")
-    created_at: str
-    signed_url: str = Field(description="Works without a token for 15 minutes.")

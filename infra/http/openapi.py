@@ -116,6 +116,8 @@ def _fields(place: str, model: type[BaseModel] | None) -> list[dict[str, Any]]:
             key: _inlined(value, definitions) for key, value in field.items() if key not in ("description", "title")
         }
         parameter = {"name": name, "in": place, "required": name in required, "schema": rest}
+        if rest.get("type") == "array":
+            parameter |= {"style": "form", "explode": False}  # one value, or several with commas between them
         fields.append({**parameter, "description": field.get("description", name)})
     return fields
 

@@ -14,6 +14,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from api import routes
+from api.archive_queries import ArchiveQueries
 from api.consistency import Consistency
 from api.ports import ApiPorts
 from api.queries import Queries
@@ -161,6 +162,7 @@ async def open_reading(dsn: str, root: Path, wait_s: float = 0.3) -> AsyncIterat
     readers = Readers(pool, 3)
     ports = ApiPorts(
         queries=Queries(readers),
+        archive=ArchiveQueries(readers, wait_s),
         consistency=Consistency(reached, log, positions, PARTITIONS, wait_s),
         keys=ring,
         objects=objects,

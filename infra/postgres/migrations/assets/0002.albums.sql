@@ -12,7 +12,8 @@ ALTER TABLE assets ADD COLUMN changed_ms bigint;
 ALTER TABLE assets SET (fillfactor = 90);
 
 CREATE UNIQUE INDEX assets_in_order ON assets (account, number);
-CREATE INDEX assets_live ON assets (account, (job IS NULL), number) WHERE gone IS NULL;
+CREATE INDEX assets_uploaded ON assets (account, number) WHERE gone IS NULL AND job IS NULL;
+CREATE INDEX assets_made ON assets (account, number) WHERE gone IS NULL AND job IS NOT NULL;
 
 CREATE TABLE albums (
     account text NOT NULL,

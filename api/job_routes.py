@@ -1,0 +1,97 @@
+"""Read paths of jobs, groups and the archive."""
+
+from api import archive, charges, jobs
+from api.money_shapes import ChargeModel
+from api.shapes import EventPage, GroupModel, JobDetailModel, JobPage, JobsQuery, PageQuery, PositionHeaders
+from infra.http.routing import Answer, Operation
+
+_JOB = {"id": "The job."}
+
+JOB_ROUTES: tuple[Operation, ...] = (
+    Operation(
+        method="GET",
+        path="/v1/jobs",
+        handler=jobs.list_jobs,
+        name="list-jobs",
+        audit="read",
+        tag="Jobs",
+        summary="List jobs",
+        description="Pages leave out what was submitted after the first page was read; statuses are current.",
+        query=JobsQuery,
+        headers=PositionHeaders,
+        answers={200: Answer(description="A page.", model=JobPage)},
+        problems=(503,),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/jobs/{id}",
+        handler=jobs.get_job,
+        name="get-job",
+        audit="read",
+        tag="Jobs",
+        summary="Get a job",
+        description="Under the id of a repeated command, the job that it repeats. A job that was refused after its "
+        "202 answers with the problem that its submit would have had.",
+        path_parameters=_JOB,
+        headers=PositionHeaders,
+        answers={200: Answer(description="The job.", model=JobDetailModel)},
+        problems=(402, 403, 404, 409, 422, 429, 503),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/jobs/{id}/events",
+        handler=jobs.list_job_events,
+        name="list-job-events",
+        audit="read",
+        tag="Jobs",
+        summary="List what happened to a job",
+        description="Its events in order, as CloudEvents 1.0 in structured JSON; `id` is the position.",
+        path_parameters=_JOB,
+        query=PageQuery,
+        headers=PositionHeaders,
+        answers={200: Answer(description="A page of the events so far.", model=EventPage)},
+        problems=(404, 503),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/jobs/{id}/history",
+        handler=archive.get_job_history,
+        name="get-job-history",
+        audit="read",
+        tag="Jobs",
+        summary="Get a job's history from the archive",
+        description="All of its events as the event store holds them, which no read model's fold has touched.",
+        path_parameters=_JOB,
+        headers=PositionHeaders,
+        answers={200: Answer(description="Every event.", model=EventPage)},
+        problems=(404, 503),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/jobs/{id}/charge",
+        handler=charges.get_job_charge,
+        name="get-job-charge",
+        audit="read",
+        tag="Jobs",
+        summary="Get why a job was charged",
+        description="The price rule, the plan with its terms of then, what was reserved, and every booking.",
+        path_parameters=_JOB,
+        headers=PositionHeaders,
+        answers={200: Answer(description="The charge explained.", model=ChargeModel)},
+        problems=(402, 403, 404, 409, 422, 429, 503),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/groups/{id}",
+        handler=jobs.get_group,
+        name="get-group",
+        audit="read",
+        tag="Jobs",
+        summary="Get a group of jobs",
+        description="Jobs that were accepted together, with their counts by status and what they cost.",
+        path_parameters={"id": "The group."},
+        headers=PositionHeaders,
+        answers={200: Answer(description="The group with its jobs.", model=GroupModel)},
+        problems=(402, 403, 404, 409, 422, 429, 503),
+    ),
+)
