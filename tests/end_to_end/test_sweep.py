@@ -8,8 +8,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from infra.cli.target import settings_for
+from infra.cli.target import open_reader, settings_for
+from infra.cli.upkeep import exclusive, keep_up
 from infra.s3.bucket import open_store
+from infra.settings import Settings, SweepSettings
+from schemas.topics import KEYS
 from tests.client import Client, ok
 from tests.stack import Stack
 
@@ -77,6 +80,35 @@ async def test_a_stranger_in_the_store_stays_until_an_operator_says_so(stack: St
     assert _objects(stack, account) == {"asset_1"}
     assert f"{account}/asset_1" in await _sweep(stack, "--unknown-accounts")
     assert _objects(stack, account) == set()
+
+
+async def test_one_process_sweeps_at_each_mark_and_moves_the_keys_along(stack: Stack, user: Client) -> None:
+    account = (await user.account())["account"]
+    ok(await user.upload())
+    await _put(stack, f"{account}/asset_lost")
+    _age(stack, account)
+    settings = settings_for(stack.data).model_copy(update={"sweep": SweepSettings(every_s=1)})
+    before = await _key_ends(settings)
+    async with exclusive(settings) as ours:
+        assert ours
+        beside = [asyncio.create_task(keep_up(settings)) for _ in range(2)]
+        ran = await asyncio.to_thread(stack.darkroom, "sweep")
+        assert ran.returncode == 2
+        assert "Another sweep is running" in ran.stderr
+        await asyncio.sleep(1.5)
+        assert len(_objects(stack, account)) == 2
+    async with asyncio.timeout(20):
+        while len(_objects(stack, account)) == 2:
+            await asyncio.sleep(0.1)
+    for task in beside:
+        task.cancel()
+    await asyncio.gather(*beside, return_exceptions=True)
+    assert all(end > before[partition] for partition, end in (await _key_ends(settings)).items())
+
+
+async def _key_ends(settings: Settings) -> dict[int, int]:
+    async with open_reader(settings) as reader:
+        return {partition: await reader.end_offset(KEYS, partition) for partition in range(settings.partitions)}
 
 
 async def test_an_age_below_an_hour_is_refused(stack: Stack) -> None:
