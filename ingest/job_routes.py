@@ -2,8 +2,8 @@
 
 from infra.http.documents import JobModel
 from infra.http.routing import Answer, Body, Operation
-from ingest import batch, native, operators
-from ingest.batch_shapes import BatchModel, BatchQuery, BatchRequestModel
+from ingest import batch, estimate, native, operators
+from ingest.batch_shapes import BatchModel, BatchQuery, BatchRequestModel, EstimateModel, EstimateRequestModel
 from ingest.bodies import NDJSON
 from ingest.money_shapes import (
     BalanceModel,
@@ -67,6 +67,21 @@ ROUTES: tuple[Operation, ...] = (
             202: Answer(description="With `atomic`: all are accepted (or pending).", model=BatchModel),
         },
         problems=(402, 403, 408, 413, 415, 422, 429, 503),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/estimate",
+        handler=estimate.estimate,
+        name="estimate",
+        audit="read",
+        tag="Jobs",
+        summary="Estimate jobs",
+        description="What one job or several (`jobs`, up to 1,000) would cost, what can be spent, and whether all "
+        "would be accepted now; nothing is written. Other requests may come between, and a job that an earlier result "
+        "answers again costs nothing.",
+        body=Body(model=EstimateRequestModel, example=JOB_EXAMPLE),
+        answers={200: Answer(description="Also for jobs that would be refused.", model=EstimateModel)},
+        problems=(413, 415, 503),
     ),
     Operation(
         method="POST",

@@ -11,6 +11,7 @@ from infra.http.last_positions import LastPositions
 from infra.ids import IdSource
 from infra.kafka.ports import Appender
 from infra.postgres.outcomes import JobOutcome, JobOwner, KnownAsset
+from infra.postgres.spending import Spending
 from infra.remote.fetch import GuardedFetcher, RemoteFetcher
 from infra.s3.store import ObjectStore
 from infra.sealing.keys import KeyRing
@@ -42,6 +43,10 @@ class ReadSide(Protocol):
 
     async def live_jobs_on(self, account: str, asset: str, most: int) -> Sequence[str]:
         """Jobs that have not ended and work on the asset, as far as they are known."""
+        ...
+
+    async def spending(self, account: str, partition: int) -> Spending | None:
+        """What the account has, and the plan in force; None where nobody says."""
         ...
 
     async def owner(self, job: str, account: str | None) -> JobOwner | None:
@@ -87,6 +92,8 @@ class MemoryReadSide:
         self.assets: dict[tuple[str, str], KnownAsset] = {}
         self.jobs_on: dict[tuple[str, str], tuple[str, ...]] = {}
         self.products: dict[str, str] = {}
+        self.spendings: dict[str, Spending] = {}
+        self.unopened: Spending | None = None
         self.is_current = True
 
     async def job(self, account: str, job: str) -> JobOutcome | None:
@@ -103,6 +110,9 @@ class MemoryReadSide:
 
     async def live_jobs_on(self, account: str, asset: str, most: int) -> Sequence[str]:
         return self.jobs_on.get((account, asset), ())[:most]
+
+    async def spending(self, account: str, partition: int) -> Spending | None:
+        return self.spendings.get(account, self.unopened)
 
     async def owner(self, job: str, account: str | None) -> JobOwner | None:
         found = next((owner for owner, name in self.jobs if name == job and account in (None, owner)), None)

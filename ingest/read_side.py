@@ -21,6 +21,7 @@ from infra.postgres.outcomes import (
 from infra.postgres.pool import UNAVAILABLE
 from infra.postgres.positions import reached_positions
 from infra.postgres.readers import Reads
+from infra.postgres.spending import Spending, spending_of
 from ingest.envelopes import unavailable
 from ingest.ports import Size
 from schemas.positions import Position
@@ -68,6 +69,13 @@ class PostgresReadSide:
         except (*UNAVAILABLE, asyncpg.PostgresError) as error:
             _log.warning("read-side-did-not-answer", reason=str(error))
             return ()
+
+    async def spending(self, account: str, partition: int) -> Spending | None:
+        try:
+            return await spending_of(self._reads, account, partition)
+        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+            _log.warning("read-side-did-not-answer", reason=str(error))
+            return None
 
     async def owner(self, job: str, account: str | None) -> JobOwner | None:
         try:
