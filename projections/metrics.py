@@ -21,8 +21,10 @@ BATCH_EVENTS = Histogram(
 LAG_RECORDS = Gauge(
     "darkroom_projection_lag_records", "Offsets between the read models and the log's end.", ("partition",)
 )
-SWEEPS = Counter("darkroom_sweeps", "Sweeps of the object store, by how they ended.", ("outcome",))
+UPKEEP_FAULTS = Counter("darkroom_upkeep_faults", "Hourly work (sweeps, beats on the topic of keys) that failed.")
+SWEEPS = Counter("darkroom_sweeps", "Sweeps of the object store that were done.")
 SWEPT_OBJECTS = Counter("darkroom_swept_objects", "Objects that no event named, removed.")
 SWEPT_BYTES = Counter("darkroom_swept_bytes", "Bytes of those objects.")
 SWEPT_UPLOADS = Counter("darkroom_swept_uploads", "Uploads that were cut off, forgotten.")
 SWEEP_STRANGERS = Gauge("darkroom_sweep_strangers", "Objects of accounts that the log does not know, left alone.")
+FEEDS = Counter("darkroom_projection_feed_items", "Items that the archive and the audit have written.", ("feed",))

@@ -50,11 +50,11 @@ def sweep(data: Path | None, older_than_s: int, dry_run: bool, unknown_accounts:
 
 
 async def _sweep(settings: Settings, older_than_s: int, dry_run: bool, unknown_accounts: bool) -> Swept:
-    from infra.cli.upkeep import NotCaughtUp, exclusive, swept_store
+    from infra.cli.upkeep import SWEEP_LOCK, NotCaughtUp, exclusive, swept_store
     from infra.errors import OperatorError
 
     try:
-        async with exclusive(settings) as ours:
+        async with exclusive(settings, SWEEP_LOCK) as ours:
             if not ours:
                 raise OperatorError("Another sweep is running: wait until it is done, then begin yours.")
             return await swept_store(

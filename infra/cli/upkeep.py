@@ -1,14 +1,16 @@
 """What has to be done now and then, by one process at a time: the sweep of the object store, and a beat on `keys`.
 
 Each projector process keeps this up; they wake at the same marks of the clock and the one that gets PostgreSQL's
-advisory lock works, the others let it be. Nothing is held in between. Whatever fails is tried again at the next mark.
+advisory lock for the work does it, the others let it be. Nothing is held in between. Whatever fails is tried again at
+the next mark.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 import asyncpg
 
@@ -32,7 +34,9 @@ from schemas.codec import unpack_items
 from schemas.positions import Position
 from schemas.topics import COMMANDS
 
-UPKEEP_LOCK = 0x6461726B_03
+SWEEP_LOCK = 0x6461726B_03
+BEAT_LOCK = 0x6461726B_04
+BEAT_EVERY_S = 3_600  # `schemas.topics` counts on it: how long an erased key stays on a disk follows from it
 CAUGHT_UP_WITHIN_S = 60.0
 _POLL_S = 0.2
 _STATEMENT_TIMEOUT_S = 60.0
@@ -43,29 +47,38 @@ class NotCaughtUp(Exception):
     """The read models are not at the end of the log: nobody can say what is not named."""
 
 
-async def keep_up(settings: Settings) -> None:
-    """Sweep and beat at each mark, until cancelled."""
-    every_s = settings.sweep.every_s
-    while every_s:
+async def keep_up(settings: Settings, *, beat_every_s: int = BEAT_EVERY_S) -> None:
+    """Sweep (unless the settings say never) and beat, each at its marks, until cancelled."""
+
+    async def sweep_once() -> None:
+        swept = await swept_store(settings, settings.sweep.older_than_s)
+        _log.info("swept", **{name: getattr(swept, name) for name in Swept.__struct_fields__})
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_at_marks(settings, BEAT_LOCK, beat_every_s, partial(beat, settings)))
+        if settings.sweep.every_s:
+            group.create_task(_at_marks(settings, SWEEP_LOCK, settings.sweep.every_s, sweep_once))
+
+
+async def _at_marks(settings: Settings, lock: int, every_s: int, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
         now_s = SystemClock().now_ms() / 1000
         await asyncio.sleep(every_s - now_s % every_s)
         try:
-            async with exclusive(settings) as ours:
+            async with exclusive(settings, lock) as ours:
                 if ours:
-                    await beat(settings)
-                    swept = await swept_store(settings, settings.sweep.older_than_s)
-                    _log.info("swept", **{name: getattr(swept, name) for name in Swept.__struct_fields__})
+                    await work()
         except Exception as error:  # the next mark is soon enough
-            metrics.SWEEPS.labels("failed").inc()
-            _log.warning("not-swept", error=repr(error))
+            metrics.UPKEEP_FAULTS.inc()
+            _log.warning("upkeep-failed", error=repr(error))
 
 
 @asynccontextmanager
-async def exclusive(settings: Settings) -> AsyncIterator[bool]:
-    """Whether this process is the only one that does upkeep while the block runs. Raises asyncpg's errors."""
+async def exclusive(settings: Settings, lock: int) -> AsyncIterator[bool]:
+    """Whether this process is the only one with the lock while the block runs. Raises asyncpg's errors."""
     connection = await asyncpg.connect(settings.postgres_dsn, timeout=10)
     try:
-        yield bool(await connection.fetchval("SELECT pg_try_advisory_lock($1)", UPKEEP_LOCK))
+        yield bool(await connection.fetchval("SELECT pg_try_advisory_lock($1)", lock))
     finally:
         await connection.close()  # and with it the lock
 
@@ -141,7 +154,6 @@ async def _caught_up(reads: Reads, ends: Mapping[int, Position]) -> None:
                     return
                 await asyncio.sleep(_POLL_S)
     except TimeoutError as error:
-        metrics.SWEEPS.labels("not-caught-up").inc()
         raise NotCaughtUp(
             f"The read models are behind the log in {len(late)} partitions, so nobody can say what no event names:"
             " see that processors and projectors run, then sweep again."
@@ -149,7 +161,7 @@ async def _caught_up(reads: Reads, ends: Mapping[int, Position]) -> None:
 
 
 def _count(swept: Swept) -> None:
-    metrics.SWEEPS.labels("done").inc()
+    metrics.SWEEPS.inc()
     metrics.SWEPT_OBJECTS.inc(swept.orphans)
     metrics.SWEPT_BYTES.inc(swept.orphan_bytes)
     metrics.SWEPT_UPLOADS.inc(swept.uploads)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.cli.target import open_reader, settings_for
-from infra.cli.upkeep import exclusive, keep_up
+from infra.cli.upkeep import SWEEP_LOCK, exclusive, keep_up
 from infra.s3.bucket import open_store
 from infra.settings import Settings, SweepSettings
 from schemas.topics import KEYS
@@ -89,9 +89,9 @@ async def test_one_process_sweeps_at_each_mark_and_moves_the_keys_along(stack: S
     _age(stack, account)
     settings = settings_for(stack.data).model_copy(update={"sweep": SweepSettings(every_s=1)})
     before = await _key_ends(settings)
-    async with exclusive(settings) as ours:
+    async with exclusive(settings, SWEEP_LOCK) as ours:
         assert ours
-        beside = [asyncio.create_task(keep_up(settings)) for _ in range(2)]
+        beside = [asyncio.create_task(keep_up(settings, beat_every_s=1)) for _ in range(2)]
         ran = await asyncio.to_thread(stack.darkroom, "sweep")
         assert ran.returncode == 2
         assert "Another sweep is running" in ran.stderr
