@@ -14,6 +14,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "revoke": ("infra.cli.revoke", "End a session: its token counts no more."),
     "rotate-key": ("infra.cli.rotate_key", "Make a new key to sign tokens with, or retire an old one."),
     "grant": ("infra.cli.grant", "Add credits to an account and print its new balance."),
+    "refund": ("infra.cli.refund", "Give a job's charge back and print the new balance."),
+    "set-plan": ("infra.cli.set_plan", "Put an account under another plan of its product."),
     "audit": ("infra.cli.audit", "Check every law of the ledger on the real topics and read models."),
     "events": ("infra.cli.events", "Print the log as CloudEvents, one JSON object a line."),
     "resume": ("infra.cli.resume", "Let a partition go on that stopped itself."),

@@ -31,6 +31,24 @@ def data_option(command: _F) -> _F:
     )(command)
 
 
+def account_option(command: _F) -> _F:
+    """``--account PRODUCT:SUBJECT``, checked."""
+    return click.option(
+        "--account",
+        required=True,
+        metavar="PRODUCT:SUBJECT",
+        callback=lambda _ctx, _param, name: _account(name),
+        help="Whose account it is.",
+    )(command)
+
+
+def _account(name: str) -> str:
+    product, colon, subject = name.partition(":")
+    if product not in PRODUCTS or not colon or not subject:
+        raise click.BadParameter(f"is PRODUCT:SUBJECT with a product of {', '.join(PRODUCTS)}", param_hint="--account")
+    return name
+
+
 def known_stack(layout: Layout) -> StackFile:
     """What the last start wrote. Raises `LocalError` where there was none."""
     stack = read_stack_file(layout)
