@@ -22,10 +22,12 @@ _LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=64)
 class Client:
     """One user of a running stack. Answers are returned as they come; `ok` turns an unexpected one into a failure."""
 
-    def __init__(self, stack: Stack, subject: str | None = None, *, role: str = "user") -> None:
-        self.stack = stack
+    def __init__(
+        self, stack: Stack, subject: str | None = None, *, role: str = "user", product: str = "darkroom"
+    ) -> None:
+        self.stack, self.product = stack, product
         self.subject = subject or f"user-{uuid.uuid4()}"
-        token = stack.token(self.subject, role=role)
+        token = stack.token(self.subject, product=product, role=role)
         self.http = httpx.AsyncClient(
             base_url=stack.url, headers={"Authorization": f"Bearer {token}"}, timeout=60.0, limits=_LIMITS
         )
@@ -41,7 +43,7 @@ class Client:
     @property
     def name(self) -> str:
         """The account as the operator writes it."""
-        return f"darkroom:{self.subject}"
+        return f"{self.product}:{self.subject}"
 
     async def upload(
         self, content: bytes | None = None, *, name: str = "picture.jpg", key: str | None = None

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -118,9 +118,17 @@ class Stack:
         assert ran.returncode == 0, ran.stderr
         return [json.loads(line) for line in ran.stdout.splitlines()]
 
+    def each_event(self) -> Iterator[dict[str, Any]]:
+        """The same one by one, for a long log."""
+        argv = (*_PROGRAM, "events", "--data", str(self.data))
+        with subprocess.Popen(argv, env=self._environment, stdout=subprocess.PIPE, text=True) as reading:
+            assert reading.stdout is not None
+            yield from map(json.loads, reading.stdout)
+        assert reading.returncode == 0, f"darkroom events ended with {reading.returncode}"
+
     def audit(self, *options: str) -> dict[str, Any]:
         """What ``darkroom audit --json`` says; its exit code must fit it."""
-        ran = self.darkroom("audit", "--json", *options, limit_s=300.0)
+        ran = self.darkroom("audit", "--json", *options, limit_s=1800.0)
         assert ran.stdout, ran.stderr
         told: dict[str, Any] = json.loads(ran.stdout)
         assert ran.returncode == (0 if told["clean"] else 1)

@@ -42,7 +42,10 @@ async def kill_each(stack: Stack, kinds: Sequence[str], kills: int, seed: int) -
 
 
 async def asked_until_answered(ask: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response | None:
-    """The first answer that is one: no cut connection, no 5xx, no 429. None when patience has run out."""
+    """The first answer that is one: no cut connection, no 5xx, no 429 but of a quota, for which nobody waits.
+
+    None when patience has run out.
+    """
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         try:
@@ -50,7 +53,7 @@ async def asked_until_answered(ask: Callable[[], Awaitable[httpx.Response]]) -> 
         except httpx.TransportError:
             await asyncio.sleep(0.2)
             continue
-        if answer.status_code < 500 and answer.status_code != 429:
+        if answer.status_code < 500 and (answer.status_code != 429 or answer.json()["code"] == "quota-exceeded"):
             return answer
         await asyncio.sleep(min(2.0, float(answer.headers.get("retry-after", "0.2"))))
     return None
