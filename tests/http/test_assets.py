@@ -47,13 +47,16 @@ class Decider:
 
     def __init__(self) -> None:
         self.registered: dict[str, AssetAccepted] = {}
+        self.fingerprints: dict[str, str] = {}
 
     def __call__(self, envelope: Envelope) -> Sequence[AnyAnswer]:
         match envelope.command:
             case cmd.RegisterAsset() as command:
                 assert envelope.idempotency is not None
-                accepted = AssetAccepted(command.asset, 1, command.object)
-                return [self.registered.setdefault(envelope.idempotency.key, accepted)]
+                key, fingerprint = envelope.idempotency.key, envelope.idempotency.fingerprint
+                if self.fingerprints.setdefault(key, fingerprint) != fingerprint:
+                    return [Refused(no.IdempotencyMismatch(self.registered[key].asset))]
+                return [self.registered.setdefault(key, AssetAccepted(command.asset, 1, command.object))]
             case cmd.DeleteAsset() as command:
                 return [AssetDeletion(command.asset, command.cancel_jobs, 17)]
             case cmd.CreateAlbum() as command:
@@ -136,6 +139,7 @@ async def test_completing_again_gives_the_same_answer(side: Side) -> None:
     other_bytes = decoded(await side.http.post(document["complete"]))
     assert {**other_bytes, "position": None} == {**first, "position": None}
     assert stored_keys(side.objects) == [accepted.object.key]
+    assert await side.objects.get(accepted.object.key, accepted.object.sha256) == PICTURE
 
 
 async def test_two_completions_at_once_make_one_asset(side: Side) -> None:
