@@ -1,7 +1,7 @@
 """Train the small network that tests the ONNX loader: `python -m infra.triton.training.network TARGET.onnx`.
 
 Three convolutions on one plane, twice as large by depth-to-space, added to a cubic enlargement: 3,300 weights. It is
-trained with numpy alone on generated pictures (two minutes on one core); the same seeds give the same weights on the
+trained with numpy alone on generated pictures (a minute on one core); the same seeds give the same weights on the
 same machine. The file is written by the `onnx` package, which only development needs.
 """
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from schemas.catalogue import (
@@ -15,6 +16,7 @@ from schemas.catalogue import (
     result_size,
     validate_input,
     validate_params,
+    validate_public,
 )
 from schemas.parameters import Validated
 from schemas.plans import ModelTerms
@@ -190,3 +192,89 @@ def test_a_slug_stands_once() -> None:
     _, model = MODEL.split("[[models]]")
     with pytest.raises(CatalogueInvalid, match="a/b stands in it twice"):
         parse_catalogue(f'version = "1"\n[[models]]{model}\n[[models]]{model}'.encode())
+
+
+def model(**changes: object) -> Entry:
+    given = {
+        "slug": "x/y",
+        "title": "X",
+        "description": "A model.",
+        "task": "filter",
+        "engine": "x",
+        "engine_version": "1",
+        "input": "required",
+        "cost": {"base": 1},
+        "result": {},
+        **changes,
+    }
+    return msgspec.convert(given, Entry)
+
+
+PROMPT = {"type": "text", "title": "Prompt", "personal": True, "length_min": 1, "length_max": 9}
+
+
+def test_personal_texts_are_validated_apart_from_what_travels_in_clear() -> None:
+    entry = model(parameters={"prompt": PROMPT, "seed": {"type": "integer", "title": "Seed", "default": 4}})
+    assert validate_params(entry, {"prompt": "secret"}) == Validated({"seed": 4}, {"prompt": "secret"})
+    assert validate_public(entry, {"seed": 5}) == {"seed": 5}
+    assert isinstance(validate_public(entry, {"prompt": "secret"}), list)
+    assert entry.personal == {"prompt"}
+    for wrong, message in (
+        ({}, "This parameter is required."),
+        ({"prompt": "  "}, "This must have at least 1 character."),
+        ({"prompt": "0123456789"}, "This must have at most 9 characters."),
+    ):
+        assert validate_params(entry, wrong) == [FieldProblem("params.prompt", message)]
+
+
+@pytest.mark.parametrize(
+    ("result", "fixed", "size", "wanted"),
+    [
+        ({}, {}, (30, 20), (30, 20)),
+        ({"factor": 3}, {}, (30, 20), (90, 60)),
+        ({"times": "scale"}, {"scale": 4}, (30, 20), (120, 80)),
+        ({"long_edge": "edge"}, {"edge": 1024}, (512, 300), (1024, 600)),
+        ({"long_edge": "edge"}, {"edge": 1024}, (3000, 10), (3000, 10)),
+        ({"size": "size"}, {"size": "1792x1024"}, (0, 0), (1792, 1024)),
+        ({"edge_max": 768}, {}, (4001, 3001), (768, 576)),
+        ({"edge_max": 768}, {}, (301, 201), (300, 200)),
+        ({"width": 64, "height": 48}, {}, (0, 0), (64, 48)),
+    ],
+)
+def test_sizes_of_results(
+    result: dict[str, object], fixed: dict[str, object], size: tuple[int, int], wanted: tuple[int, int]
+) -> None:
+    assert result_size(model(result=result, fixed=fixed), {}, *size) == wanted
+
+
+def test_masks_are_asked_for_where_a_model_needs_one() -> None:
+    filling, plain = model(mask="required"), model()
+    assert validate_input(filling, {}, (9, 9), (9, 9)) == []
+    assert [p.field for p in validate_input(filling, {}, (9, 9))] == ["mask"]
+    assert [p.field for p in validate_input(filling, {}, (9, 9), (8, 9))] == ["mask"]
+    assert [p.field for p in validate_input(filling, {}, None)] == ["input", "mask"]
+    assert [p.field for p in validate_input(plain, {}, (9, 9), (9, 9))] == ["mask"]
+    assert model_terms(filling).takes_mask
+    assert validate_input(model(input="optional"), {}, None) == []
+
+
+def test_a_slug_may_be_one_products_own() -> None:
+    own = model(products=["studio"], operation="stylize", fixed={"style": "flat"})
+    assert own.offered_to("studio")
+    assert not own.offered_to("darkroom")
+    assert model().offered_to("darkroom")
+    assert model_terms(own).products == ("studio",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"parameters": {"seed": {"type": "integer", "title": "S", "personal": True}}}, "is personal and no text"),
+        ({"parameters": {"p": PROMPT}, "cost": {"base": 1, "per": {"p": {"a": 1}}}}, "prices its personal p"),
+        ({"mask": "required", "input": "none"}, "wants a mask of no picture"),
+        ({"result": {"size": "size"}}, "has no parameter size"),
+    ],
+)
+def test_contradictions_of_newer_kinds_are_refused(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(CatalogueInvalid, match=words):
+        Catalogue(version="1", models=()).with_models((model(**changes),))

@@ -147,10 +147,10 @@ async def test_a_video_plays(pool: MediaPool) -> None:
         for number in range(24):
             clip.frames[number] = number * 10
         made = await pool.encode_clip(clip, LABEL)
-    with av.open(io.BytesIO(made.content)) as container:
+    with av.open(io.BytesIO(made.content), "r") as container:
         stream = container.streams.video[0]
         shown = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
-        assert (stream.width, stream.height, stream.average_rate) == (96, 64, 12)
+        assert (stream.width, stream.height, float(stream.average_rate or 0)) == (96, 64, 12.0)
         assert container.metadata["comment"] == LABEL
     assert made.format == "mp4"
     assert len(shown) == 24

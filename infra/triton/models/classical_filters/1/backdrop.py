@@ -11,6 +11,8 @@ import numpy as np
 from work import Floats, Pixels, Refused, Work, follow_edges, luma, to_bytes
 
 _ROUNDS = 5
+_DISTANCE_MIN = 12.0
+"""In units of CIE Lab as bytes: below it no colour stands apart from the border's."""
 _SHARE_MIN = 0.01
 _SHARE_MAX = 0.97
 
@@ -35,6 +37,8 @@ def _subject(guide: Pixels) -> Floats:
         raise Refused("the picture is too small to tell its subject from its background")
     lab = cv2.cvtColor(cv2.GaussianBlur(guide, (0, 0), 1), cv2.COLOR_RGB2LAB).astype(np.float32)
     far = _distance_to_border(lab)
+    if far.max() < _DISTANCE_MIN:
+        return np.zeros((rows, columns), np.float32)
     mask = np.full((rows, columns), cv2.GC_PR_BGD, np.uint8)
     y, x = np.mgrid[:rows, :columns].astype(np.float32)
     middle = np.hypot((x / columns - 0.5) / 0.5, (y / rows - 0.5) / 0.5)
