@@ -114,6 +114,10 @@ async def test_after_an_erasure_nothing_can_be_read_and_every_total_stands(stack
         assert {**after, "position": ""} == {**money, "position": ""}
         assert await user.ledger() == ledger
         assert (await asyncio.to_thread(stack.audit))["violations"] == []
+        for model in ("keys", "jobs"):
+            rebuilt = await asyncio.to_thread(stack.darkroom, "rebuild", "--model", model)
+            assert rebuilt.returncode == 0, rebuilt.stderr + rebuilt.stdout
+        assert (await user.job(job["id"])).get("metadata") is None
 
         await _used_again(stack, user, account, marker)
 
