@@ -73,12 +73,13 @@ class GuardedFetcher:
         patience: Patience = Patience(),
         resolve: Resolve | None = None,
         backend: httpcore.AsyncNetworkBackend | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`resolve` and `backend` take the places of the system's resolver and of TCP, in tests."""
+        """`resolve`, `backend` and `tls` take the places of the system's resolver, TCP and trust, in tests."""
         self._allowed = frozenset(allowed)
         self._patience = patience
         self._network = _CheckedNetwork(self._allowed, resolve or resolved, backend or httpcore.AnyIOBackend())
-        self._tls: ssl.SSLContext | None = None
+        self._tls = tls
 
     async def chunks(self, url: str, bytes_max: int) -> AsyncGenerator[bytes]:
         """See `RemoteFetcher`."""

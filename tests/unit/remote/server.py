@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
@@ -45,10 +46,10 @@ class WebServer:
 
 
 @asynccontextmanager
-async def web_server() -> AsyncIterator[WebServer]:
+async def web_server(tls: ssl.SSLContext | None = None) -> AsyncIterator[WebServer]:
     """A server on a port of its own."""
     made = WebServer(0)
-    listening = await asyncio.start_server(made._serve, "127.0.0.1", 0)
+    listening = await asyncio.start_server(made._serve, "127.0.0.1", 0, ssl=tls)
     made.port = listening.sockets[0].getsockname()[1]
     try:
         yield made
