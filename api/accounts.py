@@ -201,5 +201,5 @@ async def list_plans(request: Request) -> Response:
 
 
 async def list_models(request: Request) -> Response:
-    """GET /v1/models."""
-    return answer(catalogue_document(port_of(request, ApiPorts).catalogue))
+    """GET /v1/models: those that the caller's product may use."""
+    return answer(catalogue_document(port_of(request, ApiPorts).catalogue, caller_of(request).product))

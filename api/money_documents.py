@@ -184,10 +184,10 @@ def threshold_document(row: Row) -> dict[str, Any]:
     }
 
 
-def catalogue_document(catalogue: Catalogue) -> dict[str, Any]:
-    """The document of `ModelList`."""
+def catalogue_document(catalogue: Catalogue, product: str) -> dict[str, Any]:
+    """The document of `ModelList`: what is offered to the product."""
     return {
-        "data": [_model(entry) for entry in catalogue.models],
+        "data": [_model(entry) for entry in catalogue.models if entry.offered_to(product)],
         "next_cursor": None,
         "version": catalogue.version,
     }

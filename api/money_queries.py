@@ -28,8 +28,8 @@ _PLAN_AT = "SELECT plan FROM plans WHERE partition = $1 AND published_ms <= $2 O
 _LINE = "version, kind, amount, balance, job, plan_version, reason, time_ms, position, lot, windows, lots, since_ms"
 _SHOWN = "NOT (amount = 0 AND kind IN ('regenerated', 'expired'))"
 _LEDGER = (
-    f"SELECT {_LINE}, {PIN} FROM ledger WHERE account = $1 AND version <= least($2::bigint, $5::bigint) AND version > $4 "
-    f"AND version {{after}} $3 AND {_SHOWN} {{filters}} ORDER BY version {{order}} LIMIT $6"
+    f"SELECT {_LINE}, {PIN} FROM ledger WHERE account = $1 AND version <= least($2::bigint, $5::bigint) "
+    f"AND version > $4 AND version {{after}} $3 AND {_SHOWN} {{filters}} ORDER BY version {{order}} LIMIT $6"
 )
 KINDS = ("granted", "regenerated", "reserved", "captured", "released", "refunded", "expired")
 _LINE_AT_TIME = last_within("ledger", "r.time_ms")

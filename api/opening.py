@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from api.archive_queries import ArchiveQueries
+from api.audit_queries import AuditQueries
 from api.consistency import Consistency
 from api.log_end import KafkaLogEnd
 from api.ports import ApiPorts
@@ -55,6 +56,7 @@ async def open_api(
     ports = ApiPorts(
         queries=Queries(readers),
         archive=ArchiveQueries(readers),
+        audit=AuditQueries(readers),
         consistency=consistency,
         keys=keys,
         objects=objects,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from api.archive_queries import ArchiveQueries
+from api.audit_queries import AuditQueries
 from api.consistency import Consistency
 from api.queries import Queries
 from api.signing import Signer
@@ -21,6 +22,7 @@ class ApiPorts:
 
     queries: Queries
     archive: ArchiveQueries
+    audit: AuditQueries
     consistency: Consistency
     keys: KeyRing
     objects: ObjectStore

@@ -93,7 +93,7 @@ class KafkaSource:
             raise SourceFault(str(error)) from error
         records: dict[str, dict[int, Sequence[RawRecord]]] = {EVENTS: {}, KEYS: {}}
         for place, part in got.items():
-            records[place.topic][place.partition] = part
+            records.setdefault(place.topic, {})[place.partition] = part
         return records
 
     async def progress(self) -> Mapping[tuple[str, int], tuple[int, int]]:

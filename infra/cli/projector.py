@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import uvloop
 
@@ -12,10 +14,14 @@ from infra.cli.upkeep import keep_up
 from infra.health import serve_health
 from infra.postgres.migrate import migrate_when_up
 from infra.settings import Settings
+from projections.archive import PostgresArchive
+from projections.audit import PostgresAudit
+from projections.feed import Feed, Pace, PacedReadModels
 from projections.postgres import PostgresReadModels
 from projections.runner import Runner
 from projections.source import KafkaSource
 
+_FEED_FETCH_WAIT_MS = 500
 _COLLECT_AFTER_OBJECTS = 100_000  # a batch makes many objects that die together; looking for cycles among them is waste
 
 
@@ -35,14 +41,30 @@ async def _serve(settings: Settings, index: int, count: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     shares = [partition for partition in range(settings.partitions) if partition % count == index % count]
-    runner = Runner(shares, lambda: PostgresReadModels(settings.postgres_dsn), lambda: KafkaSource(settings.kafka))
+    pace, dsn = Pace(), settings.postgres_dsn
+    runner = Runner(shares, lambda: PacedReadModels(PostgresReadModels(dsn), pace), lambda: KafkaSource(settings.kafka))
     beside = [asyncio.create_task(keep_up(settings), name="upkeep")]
     if settings.metrics_port is not None:
         beside.append(asyncio.create_task(serve_health(settings.metrics_port, runner.healthy), name="health"))
     try:
         await asyncio.to_thread(migrate_when_up, settings.postgres_dsn)
-        await runner.run(stop)
+        feeds = [
+            Feed(shares, open_store, lambda: KafkaSource(settings.kafka, fetch_wait_ms=_FEED_FETCH_WAIT_MS), pace)
+            for open_store in (lambda: PostgresArchive(dsn), lambda: PostgresAudit(dsn))
+        ]
+        await _all_or_none([runner.run(stop), *(feed.run(stop) for feed in feeds)], stop)
     finally:
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
+
+
+async def _all_or_none(runs: Sequence[Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
+    """Run them side by side; when one fails all stop, and its error is raised."""
+    tasks = [asyncio.create_task(run) for run in runs]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    stop.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    for error in results:
+        if isinstance(error, BaseException):
+            raise error

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from api import routes
 from api.archive_queries import ArchiveQueries
+from api.audit_queries import AuditQueries
 from api.consistency import Consistency
 from api.ports import ApiPorts
 from api.queries import Queries
@@ -36,7 +37,9 @@ from infra.s3.memory import MemoryObjectStore
 from infra.sealing.cipher import new_secret
 from infra.sealing.keys import MemoryKeyStore, StoredKeyRing
 from infra.views import MemoryViews
+from projections.archive import PostgresArchive
 from projections.intake import Intake
+from projections.ports import Move, Tracked
 from projections.postgres import PostgresReadModels
 from schemas import events as ev
 from schemas.commands import StoredObject
@@ -72,6 +75,9 @@ class Log:
         self._intake = Intake(generations, shares, self._store.positions(Intake.names(generations, shares)))
         self._records: dict[int, list[Record]] = {p: [] for p in shares}
         self._applied = dict.fromkeys(shares, 0)
+        self._archive = PostgresArchive(dsn)
+        self._archived = {p: f"archive.{self._archive.generation()}.{p}" for p in shares}
+        self._archive.positions(list(self._archived.values()))
         self._commands = dict.fromkeys(shares, 0)
         self._versions: dict[str, int] = {}
         self.asked = 0
@@ -94,11 +100,24 @@ class Log:
         """Bring the read models to the end of the log, and tell the readers."""
         fresh = {p: records[self._applied[p] :] for p, records in self._records.items()}
         self._applied = {p: len(records) for p, records in self._records.items()}
+        self._store_away({p: part for p, part in fresh.items() if part})
         work = self._intake.take_events(fresh)
         if work is not None:
             assert self._store.apply(work.moves, work.rows, work.reached) == []
             for position in work.reached:
                 self.reached.note(position)
+
+    def _store_away(self, fresh: Mapping[int, Sequence[Record]]) -> None:
+        moves = [
+            Move(
+                self._archived[p],
+                part[0].offset - 1,
+                Tracked(part[-1].offset, *self._archive.source_of(part[-1])),
+            )
+            for p, part in fresh.items()
+        ]
+        if moves:
+            self._archive.write(moves, fresh)
 
     def say(self, account: str, *data: ev.AnyEvent, product: str = "darkroom", time_ms: int = NOW_MS) -> str:
         """Write and apply."""
@@ -114,6 +133,7 @@ class Log:
 
     def close(self) -> None:
         self._store.close()
+        self._archive.close()
 
 
 @dataclass
@@ -163,6 +183,7 @@ async def open_reading(dsn: str, root: Path, wait_s: float = 0.3) -> AsyncIterat
     ports = ApiPorts(
         queries=Queries(readers),
         archive=ArchiveQueries(readers, wait_s),
+        audit=AuditQueries(readers),
         consistency=Consistency(reached, log, positions, PARTITIONS, wait_s),
         keys=ring,
         objects=objects,
