@@ -41,7 +41,8 @@ def triton_component(
     ``own_models`` is the deployment's folder of ONNX models; without it their engine is not loaded.
 
     Models may be loaded and unloaded by its clients: a model whose process died is only served again after that. The
-    quarantine server loads none by itself; dispatchers load the model of a job that has to run alone.
+    quarantine server loads none by itself; dispatchers load the model of a job that has to run alone. After a crash it
+    is not ready for half a minute, until the dead model is gone, but it serves: its health is that it answers.
     """
     prefix = region_prefix(folder)
 
@@ -55,7 +56,7 @@ def triton_component(
         name="triton-quarantine" if quarantine else "triton",
         endpoint=f"{_HOST}:{grpc_port}",
         command=command,
-        healthy=lambda: http_ok(_HOST, http_port, "/v2/health/ready"),
+        healthy=lambda: http_ok(_HOST, http_port, "/v2/health/live" if quarantine else "/v2/health/ready"),
         memory_cap_bytes=1536 << 20,
         on_stop=lambda: sweep(prefix),
         stop_limit_s=8.0,
