@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -64,16 +65,17 @@ async def submit_batch(request: Request) -> Response:
     minted = intake.minted(request)
     if prefer.applied is not None:
         add_headers(request.scope, [(b"preference-applied", prefer.applied.encode())])
+    batch, jobs = None, []
     async with intake.batches.taken(who.account):
         items = await read_jobs(request, JOBS_A_GROUP_MAX if atomic else BATCH_JOBS_MAX)
         if atomic:
-            return await answer_group(intake, request, who, minted, checked_items(intake, who, items), prefer)
-        batch = _Batch(intake, request, who, minted, prefer, len(items))
-        try:
+            jobs = checked_items(intake, who, items)
+        else:
+            batch = _Batch(intake, request, who, minted, prefer, len(items))
             await batch.send(items)
-        except BaseException:
-            batch.waiter.close()
-            raise
+    if batch is None:
+        return await answer_group(intake, request, who, minted, jobs, prefer)
+    await batch.wait()
     ndjson = wants_ndjson(request)
     return Streamed(200, NDJSON if ndjson else JSON, batch.answer(ndjson), batch.waiter.close)
 
@@ -122,6 +124,25 @@ class _Batch:
 
     async def send(self, items: Sequence[bytes | msgspec.Raw]) -> None:
         """Put what is right on the log. Raises Problem 503 where nothing came there because it was away."""
+        with self._closed_by_errors():
+            await self._send(items)
+
+    async def wait(self) -> None:
+        """Wait for the ends of all jobs, as far as the client does."""
+        if self._prefer.result_s and self._last is not None:
+            with self._closed_by_errors():
+                await self._ended(self._last)
+
+    @contextmanager
+    def _closed_by_errors(self) -> Iterator[None]:
+        """Without an answer to come nobody waits for replies."""
+        try:
+            yield
+        except BaseException:
+            self.waiter.close()
+            raise
+
+    async def _send(self, items: Sequence[bytes | msgspec.Raw]) -> None:
         intake, who = self._intake, self._who
         sender, key = await intake.sender(self._request, who), await intake.data_key(who.account)
         for start in range(0, self._count, SLICE):
@@ -146,20 +167,24 @@ class _Batch:
         accessed(self._request, *(standing.job for standing in self.results.standings[:_NAMED_MAX]))
         intake.acknowledged(self._request, who, self._last)
 
+    async def _ended(self, last: Position) -> None:
+        intake, results, account = self._intake, self.results, self._who.account
+        limit_s, wait_s = intake.ports.decision_wait_s, float(self._prefer.result_s)
+        await gather(intake, account, self.waiter, results, results.are_decided, limit_s)
+        ended = results.have_ended
+        await gather(intake, account, self.waiter, results, ended, wait_s, ended=True, ask_first=True)
+        intake.acknowledged(self._request, self._who, results.last_position() or last)
+
     async def answer(self, ndjson: bool) -> AsyncIterator[bytes]:
-        """The body of the answer, piece by piece, once what the client waits for has come or its time is over."""
-        ports, results, wait_s = self._intake.ports, self.results, float(self._prefer.result_s)
+        """The body of the answer, piece by piece, as decisions come; those that are late are pending."""
+        results, waits = self.results, self._prefer.decided and not self._prefer.result_s
         loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + (ports.decision_wait_s if self._prefer.decided else 0.0)
+        deadline_s = loop.time() + (self._intake.ports.decision_wait_s if waits else 0.0)
         account = self._who.account
-        if wait_s:
-            await gather(self._intake, account, self.waiter, results, results.are_decided, ports.decision_wait_s)
-            ended = results.have_ended
-            await gather(self._intake, account, self.waiter, results, ended, wait_s, ended=True, ask_first=True)
         for start in range(0, self._count, SLICE):
             stop = min(start + SLICE, self._count)
-            left_s = 0.0 if wait_s else deadline_s - loop.time()
-            await gather(self._intake, account, self.waiter, results, partial(results.decided_up_to, stop), left_s)
+            decided, left_s = partial(results.decided_up_to, stop), deadline_s - loop.time()
+            await gather(self._intake, account, self.waiter, results, decided, left_s)
             lines = [_encoder.encode(results.document(number)) for number in range(start, stop)]
             if ndjson:
                 yield b"\n".join(lines) + b"\n"

@@ -184,7 +184,7 @@ def _result(
     """What is known at the end of the wait; a lost decision is put together from the jobs in the read model."""
     decided = results.group
     position = parse_position(results.group_position or "") or appended
-    intake.acknowledged(request, who, position)
+    intake.acknowledged(request, who, results.last_position() or position)
     for number in range(len(results.standings)):
         results.on_log(number, str(position))
     if decided is not None:

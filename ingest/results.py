@@ -18,6 +18,7 @@ from infra.postgres.outcomes import JobOutcome
 from ingest.intake import Intake, broken
 from ingest.replies import NUMBERED, Waiter
 from ingest.standing import Standing, after_end, of_outcome
+from schemas.positions import Position, parse_position
 from schemas.replies import Broken, GroupDecided, JobDecided, JobEndedAnswer, Refused, Reply
 
 _ASK_PAUSE_MAX_S = 5.0
@@ -95,6 +96,11 @@ class Results:
     def open_jobs(self, *, ended: bool) -> list[str]:
         """The jobs that are not decided yet, or have not ended."""
         return [self.standings[number].job for number in (self._unended if ended else self._undecided)]
+
+    def last_position(self) -> Position | None:
+        """The furthest position that any of the jobs is known at."""
+        texts = (standing.position for standing in self.standings if standing.position is not None)
+        return max((at for text in texts if (at := parse_position(text)) is not None), default=None)
 
     def document(self, number: int) -> dict[str, Any]:
         """One job's part of the answer."""
