@@ -6,25 +6,19 @@ again and folded by the audit's own books, which share no code with the projecti
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import asyncpg
 
+from infra.cli.read_model_fold import AssetSaid, JobSaid, fold_of_log
 from infra.errors import ServerUnreachable
 from infra.kafka.ports import LogReader
 from infra.postgres.generations import PIN
-from processors.audit import Books, PartitionAudit
-from schemas import events as ev
-from schemas.events import decode_event
 from schemas.identifiers import partition_of
-from schemas.topics import EVENTS
 
-_TERMINAL = {
-    ev.JobSucceeded: "succeeded",
-    ev.JobFailed: "failed",
-    ev.JobCanceled: "canceled",
-    ev.JobExpired: "expired",
-}
 _MODELS = ("jobs", "balances", "assets")
 
 
@@ -45,7 +39,7 @@ class ReadModelAudit:
 
 
 async def audit_read_models(dsn: str, reader: LogReader, partitions: int) -> ReadModelAudit:
-    """Compare jobs, balances and assets with the log. Raises ServerUnreachable when PostgreSQL is away."""
+    """Compare jobs, balances, assets and albums with the log. Raises ServerUnreachable when PostgreSQL is away."""
     found = ReadModelAudit()
     try:
         connection = await asyncpg.connect(dsn, timeout=10)
@@ -53,34 +47,61 @@ async def audit_read_models(dsn: str, reader: LogReader, partitions: int) -> Rea
         raise ServerUnreachable("PostgreSQL did not answer: start it or correct DARKROOM_POSTGRES_DSN.") from error
     try:
         try:
-            tracked, accounts, jobs, assets = await _of_one_moment(connection)
+            rows = await _of_one_moment(connection)
         except asyncpg.UndefinedTableError:  # a switch of generations came between
             await connection.execute(PIN)
-            tracked, accounts, jobs, assets = await _of_one_moment(connection)
+            rows = await _of_one_moment(connection)
     finally:
         await connection.close()
     for partition in range(partitions):
-        folds = {model: await _fold(reader, partition, tracked.get((model, partition), -1)) for model in _MODELS}
-        _compare_accounts(found, partition, partitions, accounts, folds["balances"])
-        _compare_jobs(found, partition, partitions, jobs, folds["jobs"])
-        _compare_assets(found, partition, partitions, assets, folds["assets"])
+        reached = {model: rows.tracked.get((model, partition), -1) for model in _MODELS}
+        by_offset = {offset: await fold_of_log(reader, partition, offset) for offset in set(reached.values())}
+        folds = {model: by_offset[offset] for model, offset in reached.items()}
+        of = partial(_of_partition, partition, partitions)
+        _compare(found, "balances", of(rows.accounts), folds["balances"].totals())
+        _compare(found, "jobs", of(rows.jobs), folds["jobs"].jobs)
+        _compare(found, "assets", of(rows.assets), folds["assets"].assets)
+        _compare(found, "albums", of(rows.albums), {name: n for name, n in folds["assets"].albums.items() if n})
     return found
 
 
-_Rows = list[asyncpg.Record]
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of one moment by account, or account and id, and how far each model had come."""
+
+    tracked: dict[tuple[str, int], int]
+    accounts: dict[str, tuple[int, ...]]
+    jobs: dict[tuple[str, str], JobSaid]
+    assets: dict[tuple[str, str], AssetSaid]
+    albums: dict[str, int]
 
 
-async def _of_one_moment(
-    connection: asyncpg.Connection,
-) -> tuple[dict[tuple[str, int], int], _Rows, _Rows, _Rows]:
-    """Positions and rows of accounts, jobs and assets."""
+async def _of_one_moment(connection: asyncpg.Connection) -> _Rows:
+    """Positions and rows, one snapshot."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        return (
-            await _tracked(connection),
-            await connection.fetch("SELECT account, version, granted, regenerated, captured, reserved FROM accounts"),
-            await connection.fetch("SELECT account, job, status, charged FROM jobs"),
-            await connection.fetch("SELECT account, count(*) AS held FROM assets GROUP BY account"),
+        tracked = await _tracked(connection)
+        accounts = await connection.fetch(
+            "SELECT account, version, granted, regenerated, refunded, captured, reserved, expired FROM accounts"
         )
+        jobs = await connection.fetch("SELECT account, job, status, charged, refunded FROM jobs")
+        assets = await connection.fetch("SELECT account, asset, number, gone, public, views FROM assets")
+        albums = await connection.fetch(
+            "SELECT account, count(*) FROM albums WHERE created_ms IS NOT NULL AND gone_ms IS NULL GROUP BY account"
+        )
+    return _Rows(
+        tracked,
+        {account: tuple(sums) for account, *sums in accounts},
+        {(account, job): JobSaid(*said) for account, job, *said in jobs},
+        {(account, asset): AssetSaid(*said) for account, asset, *said in assets},
+        dict(map(tuple, albums)),
+    )
+
+
+def _of_partition(partition: int, partitions: int, rows: Mapping[Any, object]) -> dict[Any, object]:
+    """Those of the partition's accounts."""
+    accounts = {key if isinstance(key, str) else key[0] for key in rows}
+    ours = {account for account in accounts if partition_of(account, partitions) == partition}
+    return {key: said for key, said in rows.items() if (key if isinstance(key, str) else key[0]) in ours}
 
 
 async def _tracked(connection: asyncpg.Connection) -> dict[tuple[str, int], int]:
@@ -93,79 +114,6 @@ async def _tracked(connection: asyncpg.Connection) -> dict[tuple[str, int], int]
     return {(str(model), int(partition)): int(offset) for model, partition, offset in rows}
 
 
-class _Fold:
-    """What the log says of a partition up to an offset."""
-
-    def __init__(self, partition: int) -> None:
-        self.audit = PartitionAudit(partition)
-        self.jobs: dict[tuple[str, str], tuple[str, int]] = {}
-        self.assets: dict[str, int] = {}
-
-    def add(self, event: ev.Event) -> None:
-        """Take the next event into the books."""
-        self.audit.add(event)
-        data = event.data
-        match data:
-            case ev.JobAccepted(job=job) | ev.JobRequeued(job=job):
-                self._status(event.account, job, "accepted")
-            case ev.AttemptReleased(job=job):
-                self._status(event.account, job, "queued")
-            case ev.JobStarted(job=job):
-                self._status(event.account, job, "running")
-            case ev.AttemptEnded(job=job, retry_at_ms=retry_at_ms) if retry_at_ms is not None:
-                self._status(event.account, job, "accepted")
-            case ev.JobSucceeded(job=job) | ev.JobFailed(job=job) | ev.JobCanceled(job=job) | ev.JobExpired(job=job):
-                self._status(event.account, job, _TERMINAL[type(data)])
-            case ev.CreditsCaptured(job=job, units=units):
-                self.jobs[event.account, job] = (self.jobs[event.account, job][0], units)
-            case _:
-                pass
-        if isinstance(data, ev.AssetRegistered | ev.JobSucceeded):
-            self.assets[event.account] = self.assets.get(event.account, 0) + 1
-
-    def _status(self, account: str, job: str, status: str) -> None:
-        charged = self.jobs.get((account, job), ("", 0))[1]
-        self.jobs[account, job] = (status, charged)
-
-
-async def _fold(reader: LogReader, partition: int, tracked: int) -> _Fold:
-    fold = _Fold(partition)
-    begin = await reader.begin_offset(EVENTS, partition)
-    if tracked >= begin:
-        async for records in reader.read(EVENTS, partition, begin, tracked + 1):
-            for record in records:
-                fold.add(decode_event(record.value or b""))
-    return fold
-
-
-def _compare_accounts(
-    found: ReadModelAudit, partition: int, partitions: int, rows: list[asyncpg.Record], fold: _Fold
-) -> None:
-    held = {str(r["account"]): tuple(r)[1:] for r in rows if partition_of(str(r["account"]), partitions) == partition}
-    books = {name: _totals(b) for name, b in fold.audit.books.items() if name.startswith("acct_")}
-    for account in sorted(held.keys() | books.keys()):
-        found.compare("balances", account, held.get(account), books.get(account))
-
-
-def _totals(books: Books) -> tuple[int, int, int, int, int]:
-    return (books.version, books.granted, books.regenerated, books.captured, books.reserved)
-
-
-def _compare_jobs(
-    found: ReadModelAudit, partition: int, partitions: int, rows: list[asyncpg.Record], fold: _Fold
-) -> None:
-    held = {
-        (str(r["account"]), str(r["job"])): (str(r["status"]), int(r["charged"]))
-        for r in rows
-        if partition_of(str(r["account"]), partitions) == partition
-    }
-    for key in sorted(held.keys() | fold.jobs.keys()):
-        found.compare("jobs", " ".join(key), held.get(key), fold.jobs.get(key))
-
-
-def _compare_assets(
-    found: ReadModelAudit, partition: int, partitions: int, rows: list[asyncpg.Record], fold: _Fold
-) -> None:
-    held = {str(r["account"]): int(r["held"]) for r in rows if partition_of(str(r["account"]), partitions) == partition}
-    for account in sorted(held.keys() | fold.assets.keys()):
-        found.compare("assets", account, held.get(account), fold.assets.get(account))
+def _compare(found: ReadModelAudit, model: str, held: Mapping[Any, object], said: Mapping[Any, object]) -> None:
+    for key in sorted(held.keys() | said.keys()):
+        found.compare(model, key if isinstance(key, str) else " ".join(key), held.get(key), said.get(key))
