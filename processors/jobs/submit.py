@@ -77,7 +77,8 @@ def submit_group(draft: Draft, command: cmd.SubmitGroup) -> None:
             refuse(draft, account, priced)
             return
         jobs.append(priced)
-    if any(live_job(draft, account, job.job) is not None for job in command.jobs):
+    names = tuple(job.job for job in command.jobs)
+    if len(set(names)) < len(names) or any(live_job(draft, account, name) is not None for name in names):
         ignore(draft, account, "job-exists", command.group)
         return
     cost = sum(priced.cost for priced in jobs)
@@ -85,7 +86,7 @@ def submit_group(draft: Draft, command: cmd.SubmitGroup) -> None:
     if refusal is not None:
         refuse(draft, account, refusal)
         return
-    names, costs = tuple(job.job for job in command.jobs), tuple(priced.cost for priced in jobs)
+    costs = tuple(priced.cost for priced in jobs)
     balance = header.available - (cost if terms.uses_balance else 0)
     use = idempotency_use(draft, terms)
     draft.emit(account, ev.GroupAccepted(command.group, names, costs, cost, balance, plan.version, use))

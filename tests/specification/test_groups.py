@@ -86,3 +86,8 @@ def test_sealed_parts_in_the_object_store_travel_to_the_dispatcher() -> None:
     jobs = (cmd.GroupedJob("job_1", "echo", {}, sealed_at=part),)
     then = World(plan()).when(cmd.SubmitGroup("group_1", jobs))
     assert then.work[0].sealed_at == part
+
+
+def test_a_group_that_names_a_job_twice_changes_nothing() -> None:
+    then = World(plan()).given(cmd.OpenAccount()).when(group("job_1", "job_1"))
+    assert then.events == [ev.CommandIgnored("submit-group", "job-exists", "group_1")]
