@@ -85,13 +85,17 @@ async def complete_upload(request: Request) -> Response:
 
 async def _put(objects: ObjectStore, key: str, wanted: Wanted) -> AsyncGenerator[bytes]:
     """The bytes that were put. Raises ObjectNotFound, and Problem for too many and for a store that is away."""
+    chunks = objects.stream(key)
     try:
         if (await objects.head(key)).size > wanted.bytes_max:
             raise wanted.too_large()
-        async for chunk in objects.stream(key):
+        async for chunk in chunks:
             yield chunk
     except StoreUnavailable as error:
         raise store_away() from error
+    finally:
+        if isinstance(chunks, AsyncGenerator):  # a body that is not read to its end keeps its connection
+            await chunks.aclose()
 
 
 async def _completed_before(intake: Intake, request: Request, who: Who, asset: str, error: Exception) -> Registered:

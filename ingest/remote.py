@@ -37,7 +37,7 @@ async def fetch_asset(request: Request) -> Response:
     body = await json_body(request, fetch_decoder)
     own = own_asset(intake.ports.base_url, who.account, body.url)
     if own is not None:
-        return asset_answer(intake, await _known(intake, who, own), status=200)
+        return asset_answer(intake, await _known(intake, who, own, "url"), status=200)
     minted = intake.minted(request)
     asset = minted.id("asset")
     stored = await _fetched(intake, who, asset, body.url, "url")
@@ -63,7 +63,7 @@ async def input_asset(intake: Intake, request: Request, who: Who, key: str, url:
     """
     own = own_asset(intake.ports.base_url, who.account, url)
     if own is not None:
-        return own
+        return (await _known(intake, who, own, field)).asset
     minted = Minted(intake.ports.ids.mint("x")[2:], key)  # its replies must not meet the job's
     asset = minted.id("asset")
     new = NewAsset(asset=asset, object=await _fetched(intake, who, asset, url, field))
@@ -98,7 +98,7 @@ async def _chunks(remote: RemoteFetcher, url: str, wanted: Wanted) -> AsyncGener
         await chunks.aclose()
 
 
-async def _known(intake: Intake, who: Who, asset: str) -> Registered:
+async def _known(intake: Intake, who: Who, asset: str, field: str) -> Registered:
     """The caller's asset, once the read models are there."""
     last = intake.ports.last_positions.of(who.account)
     if last is not None and not await intake.caught_up(last):
@@ -107,5 +107,6 @@ async def _known(intake: Intake, who: Who, asset: str) -> Registered:
     known = await intake.ports.read_side.asset(who.account, asset)
     position = None if known is None else parse_position(known.position)
     if known is None or position is None or known.gone is not None:
-        raise bad_field("url", f"The account has no asset {asset}.", code="asset-unknown")
+        raise bad_field(field, f"The account has no asset {asset}.", code="asset-unknown")
+    intake.sizes.note(who.account, asset, (known.object.width, known.object.height))
     return Registered(asset, known.object, position, True)

@@ -81,8 +81,13 @@ async def test_ones_own_media_are_taken_without_asking_the_network(side: Side, t
         assert (answer.status_code, decoded(answer)["id"]) == (200, ASSET_1)
         assert (await side.submit({"model": "classical/upscale", "input": {"url": url}})).status_code == 202
     assert {command.input for command in commands(side)} == {ASSET_1}
-    unknown = await side.http.post("/v1/assets:fetch", json={"url": "http://darkroom.test/v1/media/asset_b"})
-    assert (unknown.status_code, decoded(unknown)["code"]) == (400, "asset-unknown")
+    strange = {"url": "http://darkroom.test/v1/media/asset_b"}
+    for answer, field in (
+        (await side.http.post("/v1/assets:fetch", json=strange), "url"),
+        (await side.submit({"model": "classical/upscale", "input": strange}), "input.url"),
+    ):
+        assert (answer.status_code, decoded(answer)["code"]) == (400, "asset-unknown")
+        assert decoded(answer)["errors"][0]["field"] == field
 
 
 @pytest.mark.parametrize(
