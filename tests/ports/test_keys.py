@@ -15,6 +15,7 @@ from infra.kafka.reader import KafkaLogReader
 from infra.kafka.records import KafkaRecords
 from infra.sealing.cipher import new_secret, seal
 from infra.sealing.keys import KeyStore, MemoryKeyStore, StoredKeyRing
+from infra.sealing.opener import LogKeys
 from infra.sealing.topic import KeyTable, TopicKeyStore, beats, living_keys, parse_record_key, record_key
 from infra.settings import Settings
 from schemas.topics import KEYS
@@ -141,3 +142,20 @@ def test_record_keys() -> None:
     assert parse_record_key(record_key("acct_a", "key_b")) == ("acct_a", "key_b")
     assert parse_record_key(b"nothing") is None
     assert parse_record_key(b".x") is None
+
+
+@pytest.mark.servers
+async def test_the_topic_alone_tells_which_keys_an_account_has(kafka: Settings) -> None:
+    """What dispatchers ask where the table lacks a key."""
+    client = await start_client(kafka.kafka)
+    certain = LogKeys(KafkaLogReader(client), kafka.partitions)
+    name, other = account(), account()
+    async with topic_store(kafka) as written:
+        await written.put(name, "key_a", b"one")
+        await written.put(other, "key_a", b"other")
+        await written.put(name, "key_b", b"two")
+        assert await certain.find(name) == {"key_a": b"one", "key_b": b"two"}
+        await written.erase(name, "key_a")
+        assert await certain.find(name) == {"key_b": b"two"}
+    assert await certain.find(account()) == {}
+    await client.close()
