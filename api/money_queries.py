@@ -35,7 +35,7 @@ KINDS = ("granted", "regenerated", "reserved", "captured", "released", "refunded
 _LINE_AT_TIME = last_within("ledger", "r.time_ms")
 _LINE_AT_POSITION = last_within("ledger", "string_to_array(r.position, '.')::bigint[]")
 _SUMS = "granted, regenerated, refunded, captured, reserved, expired"
-_LINE_NOW = f"SELECT {_LINE} FROM ledger WHERE account = $1 AND version = $2"
+_LAST_LINE = f"SELECT {_LINE} FROM ledger WHERE account = $1 AND version <= $2 ORDER BY version DESC LIMIT 1"
 _DAYS_BEFORE = f"""
 SELECT {", ".join(f"coalesce(sum({name}), 0)::bigint AS {name}" for name in _SUMS.split(", "))}
 FROM account_days WHERE account = $1 AND day_ms < $2
@@ -62,9 +62,10 @@ FROM lots t WHERE t.account = $1 AND t.version <= $2 AND NOT EXISTS (
 _REGENERATED_THEN = """
 SELECT since_ms FROM ledger WHERE account = $1 AND kind = 'regenerated' AND version <= $2 ORDER BY version DESC LIMIT 1
 """
-_PLAN_THEN = """
-SELECT plan, time_ms FROM account_plans WHERE account = $1 AND version <= $2 ORDER BY version DESC LIMIT 1
-"""
+_PLAN_AT_TIME, _PLAN_AT_POSITION = (
+    f"SELECT plan FROM account_plans WHERE account = $1 AND {mark} <= $2 ORDER BY version DESC LIMIT 1"
+    for mark in ("time_ms", "string_to_array(position, '.')::bigint[]")
+)
 _OPENED = "SELECT version, time_ms, position FROM account_plans WHERE account = $1 ORDER BY version LIMIT 1"
 _PRODUCT = "SELECT product FROM accounts WHERE account = $1"
 _THRESHOLDS = """
@@ -157,16 +158,18 @@ class MoneyQueries(QueryBase):
 
     async def moment_at_time(self, account: str, time_ms: int) -> Moment | None:
         """The account as of a time; None before its first booking."""
-        return await self._moment(account, _LINE_AT_TIME, time_ms)
+        return await self._moment(account, _LINE_AT_TIME, _PLAN_AT_TIME, time_ms)
 
     async def moment_at_position(self, account: str, position: Sequence[int]) -> Moment | None:
         """The account as of a position (its four numbers); None before its first booking."""
-        return await self._moment(account, _LINE_AT_POSITION, list(position))
+        return await self._moment(account, _LINE_AT_POSITION, _PLAN_AT_POSITION, list(position))
 
-    async def _moment(self, account: str, find: str, mark: Any) -> Moment | None:
+    async def _moment(self, account: str, find: str, find_plan: str, mark: Any) -> Moment | None:
         async def read(reads: Reads) -> Moment | None:
             found = await reads.row(find, account, mark)
-            return None if found is None or not found[0] else await _moment_of(reads, account, found[0])
+            line = await reads.row(_LAST_LINE, account, 0 if found is None else found[0])
+            plan = await reads.row(find_plan, account, mark)
+            return None if line is None or plan is None else await _moment_of(reads, account, line, plan[0])
 
         return await self._again(lambda: self._readers.snapshot(read))
 
@@ -179,13 +182,10 @@ class MoneyQueries(QueryBase):
         return await self._rows(_THRESHOLDS, account, since_ms)
 
 
-async def _moment_of(reads: Reads, account: str, version: int) -> Moment:
-    line = await reads.row(_LINE_NOW, account, version)
-    product, plan = await reads.row(_PRODUCT, account), await reads.row(_PLAN_THEN, account, version)
-    opened = await reads.row(_OPENED, account)
-    assert line is not None
+async def _moment_of(reads: Reads, account: str, line: asyncpg.Record, plan_name: str) -> Moment:
+    version = line["version"]
+    product, opened = await reads.row(_PRODUCT, account), await reads.row(_OPENED, account)
     assert product is not None
-    assert plan is not None
     assert opened is not None
     sums = await _sums(reads, account, version, line["time_ms"])
     regenerated = await reads.row(_REGENERATED_THEN, account, version)
@@ -197,7 +197,7 @@ async def _moment_of(reads: Reads, account: str, version: int) -> Moment:
         position=line["position"],
         time_ms=line["time_ms"],
         product=product[0],
-        plan_name=plan["plan"],
+        plan_name=plan_name,
         sums=sums,
         since_ms=opened["time_ms"] if regenerated is None else regenerated[0],
         windows=[tuple(row) for row in windows],

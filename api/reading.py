@@ -20,10 +20,10 @@ PIN = "(SELECT a.version FROM accounts a WHERE a.account = $1) AS pin"
 
 
 def last_within(table: str, mark: str, key: str = "version") -> str:
-    """SQL for the key of an account's ($1) last row of the table whose `mark` is not beyond $2; 0 for none.
+    """SQL for a key that parts an account's ($1) rows: up to it no `mark` is beyond $2, after it all are.
 
-    Keys and marks (times, positions) grow together, so halving finds it by the index on (account, key) alone. `mark`
-    names columns of the row `r`.
+    It may lie between two rows; 0 where all are beyond. Keys and marks (times, positions) grow together, so halving
+    finds it by the index on (account, key) alone. `mark` names columns of the row `r`.
     """
     return f"""
         WITH RECURSIVE halves(low, high) AS (

@@ -8,15 +8,18 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.account_fold import AccountFold
 from infra.kafka.ports import Record
 from processors.accounts.state import Account
 from processors.assets.state import Album, Asset
 from processors.jobs.state import Job
 from projections.memory import MemoryReadModels
+from schemas import events as ev
 from tests.properties.scripts import Player, Step, scripts
 from tests.properties.test_projections import _rows
 from tests.unit.projections.logs import applied, folded, intake_for, records_of
 
+BEFORE_BOOKING = (ev.GroupAccepted, ev.JobAccepted, ev.JobCanceled, ev.PlanChanged)
 ENDED = ("succeeded", "failed", "canceled", "expired")
 
 
@@ -124,3 +127,25 @@ def test_each_job_charge_and_result_is_told_alike_by_every_table(script: list[St
         if row["asset"] is not None:
             asset: dict[str, Any] = tables["assets"][account, row["asset"]]
             assert (asset["job"], asset["number"], asset["gone"]) == (job, row["asset_number"], row.get("result_gone"))
+
+
+@given(script=scripts)
+def test_the_fold_of_a_prefix_is_what_the_decider_held_then(script: list[Step]) -> None:
+    player, _ = played(script)
+    headers = {k.split("|")[0]: r for k, r in player.state().items() if isinstance(r, Account)}
+    folds: dict[str, AccountFold] = {}
+    for event in player.events:
+        if event.account in headers:
+            fold = folds.setdefault(event.account, AccountFold())
+            fold.add(event)
+            sums = fold.sums
+            available = sums["granted"] + sums["regenerated"] + sums["refunded"]
+            available -= sums["captured"] + sums["reserved"] + sums["expired"]
+            balance = getattr(event.data, "balance", None)
+            assert balance is None or isinstance(event.data, BEFORE_BOOKING) or available == balance
+    for account, header in headers.items():
+        fold = folds[account]
+        assert (fold.plan_name, fold.since_ms) == (header.plan, header.regenerating_since_ms)
+        assert fold.sums == {name: getattr(header, name) for name in fold.sums}
+        assert {lot.lot: lot.units for lot in fold.lots} == {lot.lot: lot.units for lot in header.lots if lot.units}
+        assert sorted(fold.windows) == sorted((use.kind, use.start_ms, use.units) for use in header.windows)
