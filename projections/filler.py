@@ -50,7 +50,7 @@ class Filler:
         while True:
             try:
                 opened = self._open = self._open or await _Open.begin(self._shares, self._open_store, self._open_source)
-                opened.intake.limit(limits)
+                opened.intake.limit(self._own(limits))
                 while not opened.is_at_limit:
                     if await self._step(opened):
                         moved_s = time.monotonic()
@@ -68,13 +68,16 @@ class Filler:
     async def left(self, limits: Limits) -> int:
         """How many offsets lie between what is written and the limits."""
         opened = self._open = self._open or await _Open.begin(self._shares, self._open_store, self._open_source)
-        return opened.intake.left(limits)
+        return opened.intake.left(self._own(limits))
 
     async def close(self) -> None:
         """Let go of the log and the store; a later `reach` opens them again."""
         if self._open is not None:
             opened, self._open = self._open, None
             await opened.close()
+
+    def _own(self, limits: Limits) -> Limits:
+        return {(model, partition): at for (model, partition), at in limits.items() if partition in self._shares}
 
     async def _step(self, opened: "_Open") -> bool:
         """Take what waits, or else what has come; False: nothing."""
@@ -96,6 +99,57 @@ class Filler:
                 await opened.session.write(work)
                 self._told(intake.left(), work.events)
         return moved
+
+
+class Fillers:
+    """Several fillers side by side, each with its share of the partitions; rows of two partitions never meet."""
+
+    def __init__(
+        self,
+        shares: Sequence[int],
+        writers: int,
+        open_store: Callable[[], ReadModels],
+        open_source: Callable[[], Source],
+        *,
+        told: Callable[[int, int], None],
+        batch_events_max: int,
+    ) -> None:
+        """`told` as of `Filler`, of all of them together."""
+        self._left: dict[int, int] = {}
+
+        def tell(number: int) -> Callable[[int, int], None]:
+            def one(left: int, events: int) -> None:
+                self._left[number] = left
+                told(sum(self._left.values()), events)
+
+            return one
+
+        self._fillers = {
+            number: Filler(part, open_store, open_source, told=tell(number), batch_events_max=batch_events_max)
+            for number in range(writers)
+            if (part := shares[number::writers])
+        }
+
+    async def reach(self, limits: Limits) -> None:
+        """See `Filler`."""
+        tasks = [asyncio.ensure_future(filler.reach(limits)) for filler in self._fillers.values()]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def left(self, limits: Limits) -> int:
+        """See `Filler`."""
+        for number, filler in self._fillers.items():
+            self._left[number] = await filler.left(limits)
+        return sum(self._left.values())
+
+    async def close(self) -> None:
+        """See `Filler`."""
+        for filler in self._fillers.values():
+            await filler.close()
 
 
 class _Open:

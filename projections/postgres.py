@@ -25,7 +25,10 @@ Aside = Literal["building", "previous"]
 _AWAY = (OperationalError, InterfaceError, InternalError)
 
 _LIVE = "SELECT pg_advisory_xact_lock_shared(%s), set_config('search_path', %s, true)"
-_ASIDE = "SELECT set_config('synchronous_commit', 'off', true), set_config('search_path', %s, true)"
+_ASIDE = """
+SELECT set_config('synchronous_commit', 'off', true), set_config('search_path', %s, true),
+    set_config('plan_cache_mode', 'force_custom_plan', true)
+"""  # tables that grow from nothing: a plan that is kept would be one for an empty table
 
 
 class PostgresReadModels:

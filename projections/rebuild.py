@@ -3,8 +3,8 @@
 Theory of operation
 -------------------
     lock -> drop what a killed rebuild left -> new empty generations -> fill them from the log, up to where the live
-    ones stand -> [hold the projector, fill the rest, take a snapshot, let go] -> compare in the snapshot
-    -> fill what has come meanwhile -> [hold the projector, fill the rest, switch] -> drop what nobody may keep
+    ones stand -> make their indexes -> [hold the projector, fill the rest, take a snapshot, let go] -> compare in the
+    snapshot -> fill what has come meanwhile -> [hold the projector, fill the rest, switch] -> drop what nobody may keep
 
 - The new generations are never ahead of the live ones, because each step ends where those stand. Under the lock they
   are exactly there: so both are compared as of one position for each partition, and a switch moves no reader back.
@@ -22,14 +22,13 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 import psycopg
-from psycopg.sql import SQL, Identifier
 
 from infra.errors import OperatorError
-from infra.postgres import generations
+from infra.postgres import generations, indexes
 from infra.postgres.compare import compare, row_counts
 from infra.postgres.migrate import apply_folder
 from projections import keys
-from projections.filler import Filler, Limits
+from projections.filler import Fillers, Limits
 from projections.intake import FOLDS
 from projections.ports import NOTHING_READ, tracking_name
 from projections.postgres import Aside, PostgresReadModels
@@ -37,6 +36,10 @@ from projections.source import Source
 
 MODELS = (*FOLDS, keys.NAME)
 BATCH_EVENTS_MAX = 10_000
+WRITERS = 2
+NEEDED_INDEXES = frozenset({"jobs_by_result"})
+"""Indexes by which writing statements find rows; all others are made when the rows are there."""
+
 _NEAR_OFFSETS = 1_000
 _ROUNDS_MAX = 30
 _HOLD_LIMIT_S = 5.0
@@ -83,13 +86,14 @@ class Rebuild:
     async def anew(self, models: Collection[str], *, accept_differences: bool = False) -> Outcome:
         """Build, compare and switch. With differences that are not accepted nothing is switched and nothing is left."""
         await self._call(lambda: generations.drop(self._session, "building"))
-        numbers = await self._call(lambda: self._make(models))
+        numbers, put_off = await self._call(lambda: self._make(models))
         begun_s = time.monotonic()
         held_s = 0.0
         try:
             async with self._filling(numbers, "building") as filler:
                 await self._catch_up(filler, numbers)
-                await self._call(lambda: self._analyze(numbers))
+                self._progress.phase("making indexes", 0)
+                await self._call(lambda: self._finish(numbers, put_off))
                 filled_s = time.monotonic()
                 differences = await self._compared(filler, numbers)
                 compared_s = time.monotonic()
@@ -131,24 +135,22 @@ class Rebuild:
         """The models that the last switch replaced and that can be taken back."""
         return await self._call(lambda: generations.last_switched(self._session))
 
-    def _make(self, models: Collection[str]) -> dict[str, int]:
-        numbers = generations.begin_building(self._session, models)
+    def _make(self, models: Collection[str]) -> tuple[dict[str, int], list[str]]:
+        """New generations without the indexes that can wait, and the statements that make those."""
+        numbers, put_off = generations.begin_building(self._session, models), []
         for model, number in numbers.items():
             schema = generations.schema_of(model, number)
             apply_folder(self._session, self._dsn, schema, generations.MIGRATIONS / model)
-        return numbers
+            put_off += indexes.put_off(self._session, schema, NEEDED_INDEXES)
+        return numbers, put_off
 
-    def _analyze(self, numbers: Mapping[str, int]) -> None:
-        """Let the planner know the new tables before anybody reads them."""
+    def _finish(self, numbers: Mapping[str, int], put_off: Sequence[str]) -> None:
+        indexes.make(self._session, put_off)
         for model, number in numbers.items():
-            schema = generations.schema_of(model, number)
-            for (table,) in self._session.execute(
-                "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = %s::text::regnamespace", (schema,)
-            ).fetchall():
-                self._session.execute(SQL("ANALYZE {}.{}").format(Identifier(schema), Identifier(table)))
+            indexes.analyze(self._session, generations.schema_of(model, number))
 
     @asynccontextmanager
-    async def _filling(self, numbers: Mapping[str, int], state: Aside) -> AsyncIterator[Filler]:
+    async def _filling(self, numbers: Mapping[str, int], state: Aside) -> AsyncIterator[Fillers]:
         total = 0
 
         def told(left: int, events: int) -> None:
@@ -157,8 +159,9 @@ class Rebuild:
             total = max(total, left)
             self._progress.at(total - left, events)
 
-        filler = Filler(
+        filler = Fillers(
             self._shares,
+            WRITERS,
             lambda: PostgresReadModels(self._dsn, numbers, state),
             self._open_source,
             told=told,
@@ -171,19 +174,19 @@ class Rebuild:
         finally:
             await filler.close()
 
-    async def _catch_up(self, filler: Filler, models: Collection[str]) -> None:
+    async def _catch_up(self, filler: Fillers, models: Collection[str]) -> None:
         for _ in range(_ROUNDS_MAX):
             limits = await self._limits(models)
             if await filler.left(limits) < _NEAR_OFFSETS:
                 return
             await filler.reach(limits)
 
-    async def _compared(self, filler: Filler, numbers: Mapping[str, int]) -> list[str]:
+    async def _compared(self, filler: Fillers, numbers: Mapping[str, int]) -> list[str]:
         live = await self._call(lambda: generations.in_state(self._session, "live"))
         with await self._call(lambda: psycopg.connect(self._dsn)) as snapshot:
             snapshot.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             async with self._held(filler, numbers):
-                await self._call(lambda: snapshot.execute("SELECT FROM public.generations"))
+                await self._call(lambda: snapshot.execute("SELECT set_config('jit', 'off', true)"))
             done = 0
 
             def told(rows: int) -> None:
@@ -195,7 +198,7 @@ class Rebuild:
             return await self._call(lambda: list(compare(snapshot, live, numbers, told)))
 
     async def _switched(
-        self, filler: Filler, numbers: Mapping[str, int], switch: Callable[[Connection, Collection[str]], None]
+        self, filler: Fillers, numbers: Mapping[str, int], switch: Callable[[Connection, Collection[str]], None]
     ) -> float:
         self._progress.phase("switching", 0)
         await self._catch_up(filler, numbers)
@@ -206,7 +209,7 @@ class Rebuild:
         return time.monotonic() - begun_s
 
     @asynccontextmanager
-    async def _held(self, filler: Filler, models: Collection[str]) -> AsyncIterator[None]:
+    async def _held(self, filler: Fillers, models: Collection[str]) -> AsyncIterator[None]:
         """No projector writes meanwhile, and what is being filled stands exactly where the live models do."""
         for _ in range(_HOLDS_MAX):
             with _until_left_out(self._session) as transaction:

@@ -16,6 +16,8 @@ The contract of the files
 - Rows are a function of the log alone: no serial numbers, no times of writing, nothing that depends on how events were
   batched. A rebuild compares the generations row by row, ordered by the primary key, which every table needs
   (`infra.postgres.compare` holds the one exception).
+- A rebuild makes indexes when the rows are there, but for unique ones and those that writing statements need, which
+  stand in `projections.rebuild.NEEDED_INDEXES`.
 - A change of a table has to leave what is there right, or has to begin anew: a column that only old events can fill is
   null until `darkroom rebuild --model NAME`; say so in the file.
 - In Python a model is a fold in `projections.intake.FOLDS`, rows with their statements, and, where reads must wait for
