@@ -27,7 +27,8 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from faust.app import BootStrategy
 from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP, ConsumerMessage
+from faust.types import TP as TP
+from faust.types import ConsumerMessage
 from yarl import URL
 
 from infra.kafka.ports import Record

@@ -22,13 +22,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from faust.types import TP
-
 from infra.kafka.ports import Record
 from infra.settings import KafkaSettings
 from processors.agents import TopicsMember
 from processors.dispatch.shares import Table
 from processors.dispatch.slots import Handle, Slots, Waiting
+from processors.faust_front import TP
 from schemas.topics import dispatch_topic
 
 RECORDS_A_FETCH = 16
