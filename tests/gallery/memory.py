@@ -20,14 +20,17 @@ from PIL import Image
 
 from infra.triton.client import open_engine
 from tests.gallery.engines import Engines, entry_of
-from tests.gallery.pictures import photograph
+from tests.gallery.pictures import noisy, photograph
 from tests.servers import LocalServers
 
 BOUND_MIB = 1024
 WORK: tuple[tuple[str, dict[str, object]], ...] = (
     ("classical/upscale", {"scale": 4}),
     ("classical/denoise", {}),
-    ("classical/stylize", {"style": "flat"}),
+    ("classical/restore", {}),
+    ("classical/colorize", {}),
+    *(("classical/stylize", {"style": style}) for style in ("oil", "watercolor", "pencil", "ink", "flat")),
+    ("classical/sharpen", {"mode": "faces"}),
     ("classical/background", {}),
 )
 
@@ -63,7 +66,8 @@ async def watched(pid: int) -> AsyncIterator[list[float]]:
 
 async def main(megapixels: float) -> int:
     side = round((megapixels * 1e6 / 6) ** 0.5)
-    picture = np.asarray(Image.fromarray(photograph()).resize((side * 3, side * 2), Image.Resampling.BICUBIC))
+    large = Image.fromarray(photograph()).resize((side * 3, side * 2), Image.Resampling.BICUBIC)
+    picture = noisy(np.asarray(large), 6.0)
     most = 0.0
     with tempfile.TemporaryDirectory() as folder:
         servers = LocalServers(Path(folder))
@@ -77,7 +81,7 @@ async def main(megapixels: float) -> int:
                         made = await Engines(engine).product(entry_of(slug), picture, None, params)
                         made.close()
                     most = max(most, *samples)
-                    print(f"{slug}: {max(samples):.0f} MiB at most, {time.perf_counter() - began:.1f} s")
+                    print(f"{slug} {params}: {max(samples):.0f} MiB at most, {time.perf_counter() - began:.1f} s")
         finally:
             await asyncio.to_thread(servers.stop)
     print(f"at most {most:.0f} MiB, bound {BOUND_MIB}")

@@ -16,8 +16,8 @@ RADIUS = 3
 NARROW = 5.0
 _ROUNDS_FIRST, _ROUNDS, _ROUNDS_LAST = 12, 4, 2
 """Rounds of search and vote: at the coarsest level, in between, at the finest."""
-_SEARCHED_MAX = 40_000
-"""Patches searched at the finest level; larger holes are finished on a coarser one and enlarged."""
+_SEARCHED_MAX = 60_000
+"""Patches searched at one level, which bounds memory; beyond it a level takes over what the coarser one found."""
 _OFFSETS = [(y, x) for y in range(-RADIUS, RADIUS + 1) for x in range(-RADIUS, RADIUS + 1)]
 
 
@@ -77,11 +77,14 @@ def _level(
     sources[:RADIUS], sources[-RADIUS:], sources[:, :RADIUS], sources[:, -RADIUS:] = (False,) * 4
     targets = np.argwhere(cv2.dilate(hole.astype(np.uint8), kernel) > 0)
     pool = np.argwhere(sources)
-    if len(pool) < 16 or len(targets) > _SEARCHED_MAX:
+    if len(pool) < 16 or (found is None and len(targets) > _SEARCHED_MAX):
         return None
     index = np.full((rows, columns), -1, np.int64)
     index[targets[:, 0], targets[:, 1]] = np.arange(len(targets))
-    best = _first_guess(targets, found, sources, pool, random, (rows, columns))
+    best, sure = _first_guess(targets, found, sources, pool, random, (rows, columns))
+    cost = np.where(sure, 0, 1e9).astype(np.float32)
+    if len(targets) > _SEARCHED_MAX:
+        rounds, picture = 0, _vote(picture, hole, targets, best, cost)
     for _ in range(rounds):
         padded = np.pad(picture, ((RADIUS, RADIUS), (RADIUS, RADIUS), (0, 0)), mode="edge")
         views = sliding_window_view(padded, (2 * RADIUS + 1, 2 * RADIUS + 1), axis=(0, 1))
@@ -95,15 +98,15 @@ def _level(
 
 def _first_guess(
     targets: np.ndarray, found: np.ndarray | None, sources: np.ndarray, pool: np.ndarray, random: np.random.Generator, size: tuple[int, int]
-) -> np.ndarray:
-    guess = pool[random.integers(len(pool), size=len(targets))]
+) -> tuple[np.ndarray, np.ndarray]:
+    guess, sure = pool[random.integers(len(pool), size=len(targets))], np.zeros(len(targets), np.bool_)
     if found is not None:
         coarse = np.minimum(targets // 2, np.array(found.shape[:2]) - 1)
         below = found[coarse[:, 0], coarse[:, 1]]
         taken = np.clip(below * 2 + targets % 2, 0, np.array(size) - 1)
         good = (below.sum(1) > 0) & sources[taken[:, 0], taken[:, 1]]
-        guess[good] = taken[good]
-    return guess
+        guess[good], sure[good] = taken[good], True
+    return guess, sure
 
 
 def _search(

@@ -17,6 +17,29 @@ def stylize(work: Work) -> Pixels:
     return work.inner(_STYLES[work.params.get("style", "oil")](work))
 
 
+def _coarseness(radius: int) -> int:
+    """How many times smaller strokes of this radius are worked out: what is large needs no full resolution.
+
+    It divides the sides of tiles and halos, so that all tiles cut the picture alike.
+    """
+    return 4 if radius >= 12 else 2 if radius >= 6 else 1
+
+
+def _smaller(pixels: Pixels, times: int) -> Pixels:
+    if times == 1:
+        return pixels
+    height, width = pixels.shape[:2]
+    even = cv2.copyMakeBorder(pixels, 0, -height % times, 0, -width % times, cv2.BORDER_REPLICATE)
+    return cv2.resize(even, (even.shape[1] // times, even.shape[0] // times), interpolation=cv2.INTER_AREA)
+
+
+def _larger(values: np.ndarray, times: int, shape: tuple[int, ...]) -> np.ndarray:
+    if times == 1:
+        return values
+    size = (values.shape[1] * times, values.shape[0] * times)
+    return cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)[: shape[0], : shape[1]]
+
+
 def _smooth(pixels: Pixels, radius: int, colour: float, passes: int) -> Pixels:
     for _ in range(passes):
         pixels = cv2.bilateralFilter(pixels, 2 * radius + 1, colour, radius * 0.7)
@@ -47,7 +70,9 @@ def _oil(work: Work) -> Pixels:
 
 def _watercolour(work: Work) -> Pixels:
     radius = work.reach(4, 3)
-    washed = _smooth(work.pixels, radius, 42, 3).astype(np.float32)
+    times = _coarseness(radius)
+    small = _smooth(_smaller(work.pixels, times), max(3, radius // times), 42, 3)
+    washed = _larger(small.astype(np.float32), times, work.pixels.shape)
     steps, tone = np.float32(255 / 9), luma(washed)
     banded = (np.floor(tone / steps) + np.clip((tone % steps) / steps * 3 - 1, 0, 1)) * steps
     bands = washed + (banded - tone)[..., None]
@@ -102,15 +127,21 @@ def _lines(pixels: Pixels, strength: float) -> Floats:
 def _flat(work: Work) -> Pixels:
     """Few even colours with clean borders, as in a vector illustration."""
     radius = work.reach(4, 3)
-    calm = cv2.medianBlur(_smooth(work.pixels, radius, 50, 3), 5)
+    times = _coarseness(radius)
+    fine = max(3, radius // times)
+    calm = cv2.medianBlur(_smooth(_smaller(work.pixels, times), fine, 50, 3), 5)
     palette = work.learn(_palette)
     lab = cv2.cvtColor(calm, cv2.COLOR_RGB2LAB).astype(np.float32)
     far = np.stack([((lab - colour) ** 2).sum(-1) for colour in palette], -1)
     nearest = cv2.medianBlur(far.argmin(-1).astype(np.uint8), 5)
     colours = cv2.cvtColor(palette.astype(np.uint8)[None], cv2.COLOR_LAB2RGB)[0].astype(np.float32)
-    total, weights = np.zeros(calm.shape, np.float32), np.full(nearest.shape, 1e-12, np.float32)
+    shape = work.pixels.shape
+    total, weights = np.zeros(shape, np.float32), np.full(shape[:2], 1e-12, np.float32)
     for label, colour in enumerate(colours):
-        share = cv2.GaussianBlur((nearest == label).astype(np.float32), (0, 0), radius * 0.75)
+        where = nearest == label
+        if not where.any():
+            continue
+        share = _larger(cv2.GaussianBlur(where.astype(np.float32), (0, 0), fine * 0.75), times, shape)
         share = share**10  # the strongest wins, with a border that is round and soft by a pixel
         total += share[..., None] * colour
         weights += share
