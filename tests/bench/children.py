@@ -16,6 +16,7 @@ from infra.local.layout import Layout, read_stack_file
 from infra.local.ports import free_ports
 from infra.local.process import inherited
 from infra.local.stack import worker_environment
+from tests.servers import LocalServers
 
 START_LIMIT_S = 30.0
 _STOP_LIMIT_S = 10.0
@@ -117,6 +118,22 @@ class Children:
         child = BenchChild(name, arguments, self._layout.logs / f"{name}.bench.log", environment)
         self._running.append(child)
         return child
+
+
+@contextmanager
+def stack(root: Path, *names: str) -> Iterator[tuple[LocalServers, Children]]:
+    """Real servers in a directory, and children that end before them."""
+    root.mkdir()
+    servers = LocalServers(root)
+    try:
+        servers.need(*names)
+        children = Children(servers.layout)
+        try:
+            yield servers, children
+        finally:
+            children.stop()
+    finally:
+        servers.stop()
 
 
 def answers(port: int, path: str = "/healthz") -> bool:

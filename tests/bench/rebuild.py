@@ -25,9 +25,9 @@ from infra.postgres.positions import reached_positions
 from infra.postgres.readers import Readers, Reads
 from infra.settings import Settings
 from schemas import topics
+from tests.bench.children import stack
 from tests.bench.measure import percentile
 from tests.bench.projection import SyntheticLog
-from tests.bench.smoke import stack
 from tests.bench.topics import append_records
 
 READERS = 4

@@ -14,14 +14,13 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 from infra.cli.plan import publish_plan
 from tests.bench import bare_decide, bare_jobs, bare_projection, bare_submit, decide, projection
-from tests.bench.children import BenchChild, Children, answers, free_port
+from tests.bench.children import BenchChild, Children, answers, free_port, stack
 from tests.bench.clients import measured, shapes, submit, tokens, upload
 from tests.bench.load import Load
 from tests.bench.measure import Figure, Latency, Pair, latency, pair
@@ -69,22 +68,6 @@ class Bench:
             traceback.print_exc()
             self.failures.append(f"{name}: {error}")
         print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-
-
-@contextmanager
-def stack(root: Path, *names: str) -> Iterator[tuple[LocalServers, Children]]:
-    """Real servers in a directory, and children that end before them."""
-    root.mkdir()
-    servers = LocalServers(root)
-    try:
-        servers.need(*names)
-        children = Children(servers.layout)
-        try:
-            yield servers, children
-        finally:
-            children.stop()
-    finally:
-        servers.stop()
 
 
 def projections(bench: Bench, root: Path) -> None:
