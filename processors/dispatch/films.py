@@ -21,7 +21,7 @@ def video_format() -> VideoFormat:
 
 
 def encode_film(frames: NDArray[np.uint8], fps: int, target: str, label: str) -> VideoFormat:
-    """Write frames (count, height, width, 3), even sides, to a path as a video without sound. The label is its comment."""
+    """Write frames (count, height, width, 3; even sides) to a path, without sound. The label becomes the comment."""
     form = video_format()
     codec = "libx264" if form == "mp4" else "libvpx-vp9"
     options = {"movflags": "+faststart"} if form == "mp4" else {}
