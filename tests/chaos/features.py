@@ -28,6 +28,7 @@ STEPS: tuple[tuple[int, Step], ...] = (
     (1, job_steps.crash),
     (4, job_steps.identical),
     (8, job_steps.cancel),
+    (3, job_steps.estimate),
     (10, asset_steps.upload),
     (4, asset_steps.presigned),
     (3, asset_steps.fetched),
@@ -65,6 +66,7 @@ class Record:
     refused: set[str | None] = field(default_factory=set)
     balance: Counter[str] = field(default_factory=Counter)
     types: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def of(cls, events: Iterable[dict[str, Any]]) -> Record:
@@ -88,6 +90,8 @@ class Record:
     def _add(self, account: str, content: dict[str, Any]) -> None:
         kind, job = content["type"], content.get("job")
         self.types[kind] += 1
+        if kind in ("job-failed", "attempt-ended"):
+            self.reasons[f"{kind}: {content['reason']}"] += 1
         if kind in ("job-accepted", "job-reused"):
             self.accepted[str(job)] += 1
         if kind in _ENDS:

@@ -134,6 +134,13 @@ async def cancel(asker: Asker, person: Person) -> None:
         await asker.ask("cancel", person, "POST", path, (200, 202, 404, 409))
 
 
+async def estimate(asker: Asker, person: Person) -> None:
+    """What jobs would cost; nothing is written, and nobody is refused for want of money."""
+    jobs = [{"model": "sandbox/echo"}, {"model": "procedural/image", "params": {"prompt": "x", "size": "256x256"}}]
+    body = {"jobs": jobs} if asker.draw.random() < 0.5 else jobs[1]
+    await asker.ask("estimate", person, "POST", "/v1/estimate", (200,), json=body, commands=0)
+
+
 async def submit(
     asker: Asker,
     kind: str,

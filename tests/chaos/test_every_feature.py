@@ -87,7 +87,7 @@ async def _judge(stack: Stack, asker: Asker, people: list[Person], erased: list[
     assert asker.silent == [], "commands that nobody answered"
     assert not asker.wrong, "\n".join(asker.wrong)
     record = await _record(stack, people)
-    print(f"events: {dict(sorted(record.types.items()))}")
+    print(f"events: {dict(sorted(record.types.items()))}; {dict(sorted(record.reasons.items()))}")
     lost = record.outstanding([*people, *erased])
     assert not lost, "\n".join(lost)
     told = await asyncio.to_thread(stack.audit, "--quiet-log")
