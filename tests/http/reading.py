@@ -151,6 +151,13 @@ class Reading:
     pool: asyncpg.Pool
     readers: Readers
     views: MemoryViews
+    dsn: str
+
+    def admin(self) -> dict[str, str]:
+        """The headers of an operator."""
+        now_s = NOW_MS // 1000
+        token = sign_token(self.keys, DEPLOYMENT, "darkroom", "root", now_s=now_s, ttl_s=10**6, role="admin")
+        return {"authorization": f"Bearer {token}"}
 
     def account(self, subject: str = "ada", product: str = "darkroom") -> str:
         return account_id(IDENTIFIER_KEY, product, subject)
@@ -200,7 +207,7 @@ async def open_reading(dsn: str, root: Path, wait_s: float = 0.3) -> AsyncIterat
     app = build_application(routes.ROUTES, gate, {ApiPorts: ports}, registry=CollectorRegistry())
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as http:
-        yield Reading(http, log, objects, key_store, ring, positions, clock, keys, pool, readers, views)
+        yield Reading(http, log, objects, key_store, ring, positions, clock, keys, pool, readers, views, dsn)
     await readers.close()
     await pool.close()
     log.close()
