@@ -21,11 +21,12 @@ from PIL import Image
 from tritonclient.grpc.aio import InferenceServerClient, InferInput
 
 from infra.settings import Settings
-from processors.dispatch.app import IN_FLIGHT_MAX, MEDIA_PROCESSES
+from processors.dispatch.app import MEDIA_PROCESSES, share_table
+from processors.dispatch.shares import most
 from processors.dispatch.tiles import HALO
 from tests.bench.measure import Figure
 
-IN_FLIGHT = IN_FLIGHT_MAX
+IN_FLIGHT = most(share_table(Settings()), "standard")
 LEAST_JOBS = 16
 SCALE = 2
 WARM_S = 0.5

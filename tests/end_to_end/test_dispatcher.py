@@ -214,11 +214,11 @@ async def test_pictures_and_cards_come_back_and_failures_have_names(
 
 
 async def test_lanes_do_not_wait_for_each_other_and_a_dead_server_is_passed_over(dispatchers: Dispatchers) -> None:
-    """One of two servers is not there, and the batch lane is full for ten seconds; nobody else notices either."""
+    """One of two servers is not there, and the batch lane is full for six seconds; nobody else notices either."""
     dispatchers.start(DARKROOM_TRITON_URLS=json.dumps(["127.0.0.1:1", *dispatchers.settings.triton_urls]))
     await dispatchers.hand_out(first := dispatchers.item("sandbox/echo", {"seed": 1}))
     assert isinstance(await dispatchers.outcome(first), Succeeded)
-    batch = [dispatchers.item("sandbox/slow", {"seconds": 2}, lane="batch") for _ in range(30)]
+    batch = [dispatchers.item("sandbox/slow", {"seconds": 2}, lane="batch") for _ in range(18)]
     await dispatchers.hand_out(*batch)
     await dispatchers.started(batch[0])
     began = time.monotonic()
@@ -233,7 +233,7 @@ async def test_lanes_do_not_wait_for_each_other_and_a_dead_server_is_passed_over
         assert outcome.run.engine == "sandbox_echo"
     assert time.monotonic() - began < 2
     unfinished = [item for item in batch if not any(isinstance(t, RecordOutcome) for t in dispatchers.of(item))]
-    assert len(unfinished) > 15
+    assert len(unfinished) > 5
     for item in batch:
         assert isinstance(await dispatchers.outcome(item), Succeeded)
 
