@@ -109,6 +109,17 @@ async def test_styles_differ_and_the_flat_one_has_few_colours(engines: Engines, 
     assert np.sort(counts)[::-1][:14].sum() > 0.7 * counts.sum()
 
 
+async def test_a_prompt_names_style_and_tint_and_strength_mixes(engines: Engines, photograph: Array) -> None:
+    async def restyled(prompt: str, strength: int = 75) -> Array:
+        return await engines.picture("classical/restyle", photograph, prompt=prompt, strength=strength)
+
+    oil, cold = await restyled("an oil painting"), await restyled("an oil painting of a cold winter")
+    assert cold[..., 2].mean() > oil[..., 2].mean() + 10
+    assert psnr(oil, await restyled("a pencil sketch")) < 20
+    assert (await restyled("whatever", 0) == photograph).all()
+    assert psnr(await restyled("an oil painting", 30), photograph) > psnr(oil, photograph) + 5
+
+
 async def test_sharpening_sharpens_and_faces_are_seen(engines: Engines, photograph: Array) -> None:
     soft = np.asarray(
         Image.fromarray(photograph)
@@ -143,6 +154,7 @@ async def test_the_background_goes_where_the_subject_stands_apart(engines: Engin
         ("classical/restore", {}),
         ("classical/colorize", {}),
         ("classical/sharpen", {"mode": "faces"}),
+        ("classical/restyle", {"prompt": "a blue comic"}),
         ("classical/background", {}),
         *(("classical/stylize", {"style": style}) for style in ("oil", "watercolor", "pencil", "ink", "flat")),
     ],

@@ -121,6 +121,9 @@ class Gallery:
         cells.append(
             ("sharpen faces", await self.engines.picture("classical/sharpen", original, mode="faces", amount=80))
         )
+        words = "comic, neon night" if name == "photograph" else "soft aquarelle at sunset"
+        restyled = await self.engines.picture("classical/restyle", original, prompt=words)
+        cells.append((f"restyle: {words}", restyled))
         cells.append(("background", over_chequers(await self.engines.picture("classical/background", original))))
         self.rows.append((f"{name}: styles", cells))
 

@@ -29,7 +29,9 @@ WORK: tuple[tuple[str, dict[str, object]], ...] = (
     ("classical/denoise", {}),
     ("classical/restore", {}),
     ("classical/colorize", {}),
-    *(("classical/stylize", {"style": style}) for style in ("oil", "watercolor", "pencil", "ink", "flat")),
+    ("classical/stylize", {"style": "watercolor"}),
+    ("classical/stylize", {"style": "flat"}),
+    ("classical/stylize", {"style": "oil"}),
     ("classical/sharpen", {"mode": "faces"}),
     ("classical/background", {}),
 )

@@ -71,7 +71,7 @@ def entry() -> Entry:
 
 def test_the_shipped_file_offers_the_documented_models(shipped: Catalogue) -> None:
     slugs = [model.slug for model in shipped.models]
-    filters = ("upscale", "denoise", "restore", "colorize", "stylize", "sharpen", "inpaint", "background")
+    filters = ("upscale", "denoise", "restore", "colorize", "stylize", "restyle", "sharpen", "inpaint", "background")
     cards = ("echo", "slow", "flaky", "broken", "crash")
     assert slugs == [
         *(f"classical/{name}" for name in filters),

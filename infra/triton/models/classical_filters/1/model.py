@@ -21,6 +21,7 @@ from colouring import colorize
 from completion import complete
 from noise import denoise
 from restoring import restore
+from restyling import restyle
 from sharpening import sharpen
 from styles import stylize
 from work import Refused, Work
@@ -31,6 +32,7 @@ OPERATIONS = {
     "restore": restore,
     "colorize": colorize,
     "stylize": stylize,
+    "restyle": restyle,
     "sharpen": sharpen,
     "inpaint": complete,
     "background": cut_out,

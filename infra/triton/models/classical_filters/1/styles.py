@@ -14,7 +14,7 @@ _FLAT_COLOURS = 14
 
 def stylize(work: Work) -> Pixels:
     """Draw the picture in the style `style`."""
-    return work.inner(_STYLES[work.params.get("style", "oil")](work))
+    return work.inner(STYLES[work.params.get("style", "oil")](work))
 
 
 def _coarseness(radius: int) -> int:
@@ -162,4 +162,4 @@ def _palette(guide: Pixels) -> Floats:
     return np.clip(centres, 0, 255)
 
 
-_STYLES = {"oil": _oil, "watercolor": _watercolour, "pencil": _pencil, "ink": _ink, "flat": _flat}
+STYLES = {"oil": _oil, "watercolor": _watercolour, "pencil": _pencil, "ink": _ink, "flat": _flat}
