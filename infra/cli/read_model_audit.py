@@ -13,13 +13,14 @@ from typing import Any
 
 import asyncpg
 
+from infra.cli.read_model_counts import BY_MODEL, counted
 from infra.cli.read_model_fold import AssetSaid, JobSaid, fold_of_log
 from infra.errors import ServerUnreachable
 from infra.kafka.ports import LogReader
 from infra.postgres.generations import PIN
 from schemas.identifiers import partition_of
 
-_MODELS = ("jobs", "balances", "assets")
+_MODELS = ("jobs", "balances", "assets", "archive")
 
 
 @dataclass
@@ -39,7 +40,10 @@ class ReadModelAudit:
 
 
 async def audit_read_models(dsn: str, reader: LogReader, partitions: int) -> ReadModelAudit:
-    """Compare jobs, balances, assets and albums with the log. Raises ServerUnreachable when PostgreSQL is away."""
+    """Compare every table with the log, row by row or by what it counts and sums up.
+
+    Raises ServerUnreachable when PostgreSQL is away.
+    """
     found = ReadModelAudit()
     try:
         connection = await asyncpg.connect(dsn, timeout=10)
@@ -62,6 +66,10 @@ async def audit_read_models(dsn: str, reader: LogReader, partitions: int) -> Rea
         _compare(found, "jobs", of(rows.jobs), folds["jobs"].jobs)
         _compare(found, "assets", of(rows.assets), folds["assets"].assets)
         _compare(found, "albums", of(rows.albums), {name: n for name, n in folds["assets"].albums.items() if n})
+        for model, kinds in BY_MODEL.items():
+            held = {(account, what): n for (what, account), n in rows.counts.items() if what in kinds}
+            said = {(account, what): n for (what, account), n in folds[model].counts.found(model).items()}
+            _compare(found, model, of(held), said)
     return found
 
 
@@ -74,6 +82,7 @@ class _Rows:
     jobs: dict[tuple[str, str], JobSaid]
     assets: dict[tuple[str, str], AssetSaid]
     albums: dict[str, int]
+    counts: dict[tuple[str, str], int]
 
 
 async def _of_one_moment(connection: asyncpg.Connection) -> _Rows:
@@ -88,12 +97,14 @@ async def _of_one_moment(connection: asyncpg.Connection) -> _Rows:
         albums = await connection.fetch(
             "SELECT account, count(*) FROM albums WHERE created_ms IS NOT NULL AND gone_ms IS NULL GROUP BY account"
         )
+        counts = await counted(connection)
     return _Rows(
         tracked,
         {account: tuple(sums) for account, *sums in accounts},
         {(account, job): JobSaid(*said) for account, job, *said in jobs},
         {(account, asset): AssetSaid(*said) for account, asset, *said in assets},
         dict(map(tuple, albums)),
+        counts,
     )
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from infra.cli.read_model_counts import Counts
 from infra.kafka.ports import LogReader
 from processors.audit import Books, PartitionAudit
 from schemas import events as ev
 from schemas.events import decode_event
+from schemas.identifiers import is_partition_stream
 from schemas.topics import EVENTS
 
 _TERMINAL = {
@@ -46,12 +48,15 @@ class Fold:
         self.jobs: dict[tuple[str, str], JobSaid] = {}
         self.assets: dict[tuple[str, str], AssetSaid] = {}
         self.albums: dict[str, int] = {}
+        self.counts = Counts()
 
     def add(self, event: ev.Event) -> None:
         """Take the next event into the books."""
         self.audit.add(event)
         self._add_job(event.account, event.data)
         self._add_asset(event.account, event.data)
+        if not is_partition_stream(event.account):
+            self.counts.add(event)
 
     def totals(self) -> dict[str, tuple[int, ...]]:
         """Version and sums of each account."""
