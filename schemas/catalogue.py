@@ -55,10 +55,11 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     what a mask covers, `generate` parameters and texts for a whole picture, `video` a picture and texts for frames,
     `card` numbers for a small picture. `operation` is what the engine is asked to do (one engine may know several) and
     `fixed` holds parameters of that operation which the client does not choose; so one engine serves many slugs.
-    `guide` sends beside each tile a small copy of the `whole` picture, or `samples` of it at full resolution; `halo` is how far in pixels a tile looks beyond
-    its edge. `tensors` gives a card's numbers: engine input -> `params.<name>` or `attempt`; `batched` means that the
-    engine wants a leading batch axis. `label` is written into the result's file. `fallback_engine` runs the same task when `engine` cannot. `products` names who
-    may use the slug, `deployments` where it is on; empty means every one.
+    `guide` sends beside each tile a small copy of the `whole` picture, or `samples` of it at full resolution; `halo` is
+    how far in pixels a tile looks beyond its edge. `tensors` gives a card's numbers: engine input -> `params.<name>` or
+    `attempt`; `batched` means that the engine wants a leading batch axis. `label` is written into the result's file.
+    `fallback_engine` runs the same task when `engine` cannot. `products` names who may use the slug, `deployments`
+    where it is on; empty means every one.
     """
 
     slug: str

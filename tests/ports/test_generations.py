@@ -151,8 +151,8 @@ def test_what_was_being_built_is_dropped_whole(dsn: str) -> None:
         generations.drop(session, "building")
         generations.drop(session, "building")
         left = session.execute(
-            "SELECT count(*) FROM pg_namespace WHERE starts_with(nspname, 'keys_') UNION ALL SELECT count(*) FROM tracking"
-            " WHERE application_name = %s",
+            "SELECT count(*) FROM pg_namespace WHERE starts_with(nspname, 'keys_')"
+            " UNION ALL SELECT count(*) FROM tracking WHERE application_name = %s",
             (name,),
         ).fetchall()
     assert left == [(1,), (0,)]
