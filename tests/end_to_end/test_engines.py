@@ -20,6 +20,8 @@ from processors.dispatch.tasks import first_failure
 from processors.dispatch.tiles import Tile
 from tests.gallery import pictures
 from tests.gallery.engines import Array, Engines, catalogue, entry_of, psnr
+from tests.gallery.memory import BOUND_MIB, watched
+from tests.servers import LocalServers, Servers
 
 DOCUMENTED_SIZES = ("256x256", "512x512", "1024x1024", "1792x1024", "1024x1792")
 
@@ -253,3 +255,14 @@ async def test_what_no_filter_can_do_fails_for_good(engine: TritonEngine, spoil:
         await engine.infer("classical_filters", "1", spoil(inputs), 20)
     with pytest.raises((PermanentFailure, TransientFailure)):
         await engine.infer("procedural", "1", {"REQUEST": asked}, 20)
+
+
+async def test_triton_stays_small_whatever_the_picture(servers: Servers, engines: Engines, photograph: Array) -> None:
+    """Tiles are all that it sees, so 2 megapixels show what 12 do (`python -m tests.gallery.memory`: 0.56 GB)."""
+    if not isinstance(servers, LocalServers):
+        return  # somebody else's processes cannot be looked at
+    async with watched(servers.pid("triton")) as samples:
+        for slug, params in (("classical/upscale", {"scale": 4}), ("classical/restore", {})):
+            made = await engines.product(entry_of(slug), np.tile(photograph, (3, 3, 1)), None, params)
+            made.close()
+    assert max(samples) < BOUND_MIB
