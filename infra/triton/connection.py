@@ -39,7 +39,12 @@ class Faulty(Exception):
 
 
 class NotControlled(Exception):
-    """The server would not load or unload the model; the message says why."""
+    """The server did not load or unload the model; the message says why."""
+
+    @property
+    def is_for_good(self) -> bool:
+        """Whether it was not started with explicit model control, and will never do it."""
+        return "not allowed" in str(self)
 
 
 class Batching(msgspec.Struct, frozen=True):

@@ -10,6 +10,9 @@ its share of the calls and fails each of them after a second, until the model is
 that meets a dead instance counts as its crash and starts a repair: the breaker stays open until the model is loaded
 anew, which takes the server to run with `--model-control-mode=explicit`. A call that was sent after the death was
 known and still met the dead instance was never run: EngineUnavailable, and no suspicion.
+
+A repair may be cut off: by the server's own death, which has it tried again with the next call, or by ours, between
+unloading and loading. So a model that is refused again and again is looked up, and loaded where it is missing.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ from infra.triton.faults import Fault
 
 _PHASES = {"closed": 0, "half-open": 1, "open": 2}
 _UNCONTROLLED_S = 600.0
+_REPAIR_AGAIN_S = 2.0
+_REFUSALS_TO_LOOK = 3
 _LOAD_UNIT_BYTES = 1 << 20
 _log = get_logger(__name__)
 
@@ -45,6 +50,7 @@ class Server:
         self._dead: dict[tuple[str, str], float] = {}
         self._repairs: dict[str, asyncio.Task[None]] = {}
         self._uncontrolled_until_s = 0.0
+        self._repair_from_s: dict[str, float] = {}
         self._batching: dict[tuple[str, str], Batching] = {}
 
     def serves(self, model: str) -> bool:
@@ -107,7 +113,7 @@ class Server:
                 self.reachable = False
                 metrics.REACHABLE.labels(self.connection.url).set(0)
             case "refused":
-                self._keep(model, circuit.after_refusal(before, now_s))
+                self._refused(model, circuit.after_refusal(before, now_s))
             case "answered":
                 self._keep(model, circuit.after_success(before))
             case "lost":
@@ -129,20 +135,33 @@ class Server:
         metrics.CRASHES.labels(self.connection.url, model).inc()
         self._keep(model, circuit.after_fault(before, self._clock()))
 
-    def _start_repair(self, model: str) -> None:
-        if model in self._repairs or self._clock() < self._uncontrolled_until_s:
+    def _refused(self, model: str, after: Breaker) -> None:
+        self._keep(model, after)
+        if after.openings >= _REFUSALS_TO_LOOK:
+            self._start_repair(model, missing=True)
+
+    def _start_repair(self, model: str, *, missing: bool = False) -> None:
+        may_from_s = max(self._uncontrolled_until_s, self._repair_from_s.get(model, 0.0))
+        if model in self._repairs or self._clock() < may_from_s:
             return
-        repair = asyncio.create_task(self._repair(model), name=f"reload {model}")
+        repair = asyncio.create_task(self._repair(model, missing), name=f"reload {model}")
         self._repairs[model] = repair
         repair.add_done_callback(lambda _: self._repairs.pop(model, None))
 
-    async def _repair(self, model: str) -> None:
+    async def _repair(self, model: str, missing: bool) -> None:
+        """Load the model anew, or, where it is taken to be `missing`, look and load it if it is."""
         url = self.connection.url
         try:
-            await self.connection.unload(model)
+            if missing and model in await self.connection.loaded():
+                return
+            if not missing:
+                await self.connection.unload(model)
             await self.connection.load(model)
         except NotControlled as error:
-            self._uncontrolled_until_s = self._clock() + _UNCONTROLLED_S
+            now_s = self._clock()
+            if error.is_for_good:
+                self._uncontrolled_until_s = now_s + _UNCONTROLLED_S
+            self._repair_from_s[model] = now_s + _REPAIR_AGAIN_S
             metrics.RELOADS.labels(url, model, "failed").inc()
             _log.error("model-not-reloaded", server=url, model=model, reason=str(error))
             return

@@ -40,6 +40,7 @@ STEPS: tuple[tuple[int, Step], ...] = (
     (3, money_steps.plan),
     (1, money_steps.session),
     (9, money_steps.look),
+    (2, money_steps.look_back),
 )
 
 

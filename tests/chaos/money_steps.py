@@ -53,13 +53,41 @@ async def look(asker: Asker, person: Person) -> None:
     """Reads beside the writes: none of them may fail for good."""
     http, paths = person.client.http, list(READS)
     if person.jobs:
-        job = asker.draw.choice(person.jobs)
-        paths += [f"/v1/jobs/{job}", f"/v1/jobs/{job}/events"]
+        paths += [f"/v1/jobs/{asker.draw.choice(person.jobs)}{part}" for part in ("", "/events", "/history", "/charge")]
     if person.assets:
         paths.append(f"/v1/media/{asker.draw.choice(person.assets)}")
     path = asker.draw.choice(paths)
-    of_one = path not in READS  # it may be refused or deleted by now
+    of_one = path not in READS  # it may be refused, deleted or charged nothing by now
     await asker.read(lambda: http.get(path), (200, 404, 410) if of_one else (200,))
 
 
-READS = ("/v1/account", "/v1/jobs", "/v1/jobs?status=succeeded", "/v1/ledger", "/v1/models")
+async def look_back(asker: Asker, person: Person) -> None:
+    """The account as it is, and as of its own position: the same, but for what time gives and takes."""
+    http = person.client.http
+    now = await asker.read(lambda: http.get("/v1/account"))
+    if now is None or now["position"] is None:
+        return
+    then = await asker.read(lambda: http.get("/v1/account", params={"as_of": now["position"]}))
+    if then is None:
+        return
+    timeless = person.client.product == "darkroom" and not then["lots"]
+    told = ("reserved", "plan", "balance") if timeless else ("reserved", "plan")
+    if [then[name] for name in told] != [now[name] for name in told]:
+        asker.wrong.append(f"{person.client.name}: {now} now, and as of its position {then}")
+
+
+READS = (
+    "/v1/account",
+    "/v1/jobs",
+    "/v1/jobs?status=succeeded,failed&sort=created_at",
+    "/v1/jobs?lane=batch&has_result=true",
+    "/v1/assets",
+    "/v1/albums",
+    "/v1/ledger",
+    "/v1/ledger?kind=captured",
+    "/v1/usage",
+    "/v1/statistics",
+    "/v1/audit",
+    "/v1/plans",
+    "/v1/models",
+)

@@ -18,7 +18,7 @@ from tests.chaos.chores import Chores
 from tests.chaos.features import Record, ask_for_everything
 from tests.chaos.nemesis import kill_each
 from tests.chaos.size import Storm, asked_for
-from tests.client import Client
+from tests.client import Client, ok
 from tests.stack import Stack
 
 PEOPLE = {"darkroom": 12, "ai-image": 3, "spike-land": 3}
@@ -77,10 +77,9 @@ async def _until_quiet(stack: Stack, people: list[Person]) -> None:
     deadline = time.monotonic() + QUIET_LIMIT_S
     await asyncio.to_thread(stack.wait_healthy)
     for person in people:
-        for status in ("accepted", "queued", "running"):
-            while (await person.client.get("/v1/jobs", status=status, limit=1)).json()["data"]:
-                assert time.monotonic() < deadline, f"{person.client.name} still has live jobs"
-                await asyncio.sleep(0.5)
+        while live := ok(await person.client.get("/v1/jobs", status="accepted,queued,running"))["data"]:
+            assert time.monotonic() < deadline, f"{person.client.name} still has live jobs: {live}"
+            await asyncio.sleep(0.5)
 
 
 async def _judge(stack: Stack, asker: Asker, people: list[Person], erased: list[Person]) -> None:

@@ -36,6 +36,8 @@ class FakeConnection(Connection):
         self.alive = True
         self.gate: asyncio.Event | None = None
         self.refuses_control = False
+        self.breaks_off = 0
+        self.models = ("m",)
 
     async def infer(self, model: str, version: str, inputs: Tensors) -> Tensors:
         self.calls += 1
@@ -57,7 +59,13 @@ class FakeConnection(Connection):
 
     async def load(self, model: str) -> None:
         await asyncio.sleep(0.01)
+        if self.breaks_off:
+            self.breaks_off -= 1
+            raise NotControlled("Stream removed (Socket closed)")
         self.controlled.append(f"load {model}")
+
+    async def loaded(self) -> tuple[str, ...]:
+        return self.models
 
     async def unload(self, model: str) -> None:
         if self.refuses_control:
@@ -219,6 +227,34 @@ async def test_a_dead_instance_has_its_model_loaded_anew_and_blames_nobody_after
         with pytest.raises(EngineUnavailable) as unavailable:
             await cluster.infer()
         assert unavailable.value.why == "instance-dead"
+
+
+async def test_a_repair_that_the_server_broke_off_is_tried_again() -> None:
+    dying = FakeConnection("dying", DEAD)
+    dying.breaks_off = 1
+    cluster = Cluster(dying)
+    with pytest.raises(EngineCrashed):
+        await cluster.infer()
+    await asyncio.sleep(0.05)
+    assert dying.controlled == ["unload m"]
+    cluster.clock.now_s += 5
+    with pytest.raises(EngineUnavailable):
+        await cluster.infer()
+    await asyncio.sleep(0.05)
+    assert dying.controlled == ["unload m", "unload m", "load m"]
+
+
+async def test_a_model_that_stays_away_is_looked_up_and_loaded_where_it_is_missing() -> None:
+    for models, controlled in ((("other",), ["load m"]), (("m",), [])):
+        unloaded = FakeConnection("unloaded", UNKNOWN_MODEL)
+        unloaded.models = models
+        cluster = Cluster(unloaded)
+        for _ in range(4):
+            with pytest.raises(EngineUnavailable):
+                await cluster.infer()
+            cluster.clock.now_s += 30
+        await asyncio.sleep(0.05)
+        assert unloaded.controlled == controlled
 
 
 async def test_batching_is_the_least_that_all_servers_declare_and_closing_closes_all() -> None:
