@@ -3,7 +3,7 @@
 Theory of operation
 -------------------
     session:  generation and positions from the store -> source at exactly these offsets
-    loop:     wait for a turn -> poll -> one transaction: what came, and the positions -> again
+    loop:     poll -> wait for a turn -> one transaction: what came, and the positions -> again
     fault:    forget store and source; wait (bounded, growing); begin a new session
 
 - Content and positions commit together, and a position moves only from where this writer left it. So nothing is
@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Protocol
 
 from infra.kafka.client import BrokersUnreachable
@@ -29,12 +30,12 @@ from projections.row_base import RawRecord, Rows
 from projections.source import Source, SourceFault
 from schemas.positions import Position
 
-BATCH_RECORDS_MAX = 2_000
+BATCH_RECORDS_MAX = 5_000
 YIELD_LIMIT_S = 1.0
 _POLL_S = 0.25
-_GATHER_S = 0.1  # what comes one by one is written together
+_GATHER_S = 0.1  # what comes one by one is written together, and after the read models have begun on it
 _BUSY_ROWS = 1_000
-_BUSY_FOR_S = 0.05
+_BUSY_FOR_S = 0.1
 _BACKOFF_S = (0.1, 5.0)
 _FAULTS = (SourceFault, StoreFault, Overtaken, BrokersUnreachable, OSError)
 _log = get_logger(__name__)
@@ -70,21 +71,33 @@ class FeedStore(Protocol):
 
 
 class Pace:
-    """Who goes first: the read models note what they write, feeds wait for their turn."""
+    """Who goes first: the read models say when they write much, feeds wait for their turn."""
 
     def __init__(self) -> None:
+        self._writing = 0
         self._busy_s = float("-inf")
 
-    def note(self, rows: int) -> None:
-        """The read models have written this many rows."""
-        if rows >= _BUSY_ROWS:
+    @contextmanager
+    def writing(self, rows: int) -> Iterator[None]:
+        """The read models write this many rows within; from any thread, one at a time."""
+        if rows < _BUSY_ROWS:
+            yield
+            return
+        self._writing += 1
+        try:
+            yield
+        finally:
+            self._writing -= 1
             self._busy_s = time.monotonic()
 
     async def turn(self) -> None:
         """Return when the read models rest, or after `YIELD_LIMIT_S`."""
         end_s = time.monotonic() + YIELD_LIMIT_S
-        while time.monotonic() - self._busy_s < _BUSY_FOR_S and time.monotonic() < end_s:
+        while self._is_busy() and time.monotonic() < end_s:
             await asyncio.sleep(_BUSY_FOR_S / 2)
+
+    def _is_busy(self) -> bool:
+        return self._writing > 0 or time.monotonic() - self._busy_s < _BUSY_FOR_S
 
 
 class PacedReadModels:
@@ -103,9 +116,8 @@ class PacedReadModels:
 
     def apply(self, moves: Sequence[Move], rows: Sequence[Rows], reached: Sequence[Position] = ()) -> Sequence[Hole]:
         """See the port."""
-        holes = self._models.apply(moves, rows, reached)
-        self._pace.note(sum(len(part) for group in rows for part in group.values()))
-        return holes
+        with self._pace.writing(sum(len(part) for group in rows for part in group.values())):
+            return self._models.apply(moves, rows, reached)
 
     def close(self) -> None:
         """See the port."""
@@ -151,17 +163,16 @@ class Feed:
                 at = {p: tracked[name] for p, name in names.items()}
                 await source.start({(store.topic, p): tracked.offset + 1 for p, tracked in at.items()})
                 while not stop.is_set():
-                    await self._pace.turn()
                     records = (await source.poll(_POLL_S, self._batch_records_max)).get(store.topic, {})
                     batch = {p: part for p, part in records.items() if part}
                     if batch:
+                        await asyncio.sleep(_GATHER_S)
+                        await self._pace.turn()
                         after = {p: _tracked(store, part) for p, part in batch.items()}
                         moves = [Move(names[p], at[p].offset, after[p]) for p in batch]
                         written = await loop.run_in_executor(thread, store.write, moves, batch)
                         at.update(after)
                         metrics.FEEDS.labels(store.model).inc(written)
-                        if sum(map(len, batch.values())) < self._batch_records_max:
-                            await asyncio.sleep(_GATHER_S)
             finally:
                 await source.stop()
                 await loop.run_in_executor(thread, store.close)
