@@ -127,8 +127,8 @@ class Asker:
                 self.wrong.append(f"{answer.kind} {answer.request.key} said {str(answer.body)[:600]}, then {said}")
 
 
-UNREPEATED = ("presign", "complete", "fetch", "estimate")
-"""No commands under a key, or bound to a picture that may be gone by then."""
+UNREPEATED = ("presign", "complete", "fetch", "estimate", "publish", "unpublish", "move")
+"""No commands under a key, or bound to a picture or an album that may be gone by then."""
 _SAME = ("id", "group", "account", "asset", "album", "job", "cost", "plan")
 
 

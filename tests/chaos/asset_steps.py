@@ -24,7 +24,7 @@ async def presigned(asker: Asker, person: Person) -> None:
     body = await asker.ask("presign", person, "POST", "/v1/assets:presign", (200,), json={}, commands=0)
     if body is None:
         return
-    picture = encoded(scene(24, 24, seed=asker.draw.randrange(4)), "PNG")
+    picture = encoded(scene(32, 24, seed=asker.draw.randrange(4)), "PNG")
     async with httpx.AsyncClient() as store:
         put = await asked_until_answered(lambda: store.put(body["url"], content=picture, headers=body["headers"]))
     if put is None or not put.is_success:
