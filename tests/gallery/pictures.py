@@ -1,4 +1,4 @@
-"""Pictures to try engines on: the photograph, a drawn portrait, a drawn still life; and what time does to pictures."""
+"""Pictures to try engines on: three photographs, a drawn face; and what time does to pictures."""
 
 from __future__ import annotations
 
@@ -9,14 +9,23 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 Array = NDArray[np.uint8]
-Floats = NDArray[np.float64]
-Ball = tuple[tuple[float, float, float], float, tuple[int, int, int]]
-PHOTOGRAPH = Path(__file__).parents[1] / "photographs" / "coffee.png"
+PHOTOGRAPHS = Path(__file__).parents[1] / "photographs"
 SIZE = (600, 400)
 
 
 def photograph() -> Array:
-    return np.asarray(Image.open(PHOTOGRAPH).convert("RGB"))
+    """A cup of coffee."""
+    return np.asarray(Image.open(PHOTOGRAPHS / "coffee.png").convert("RGB"))
+
+
+def astronaut() -> Array:
+    """A smiling face before a busy background."""
+    return np.asarray(Image.open(PHOTOGRAPHS / "astronaut.jpg").convert("RGB").crop((0, 0, 512, 384)))
+
+
+def cat() -> Array:
+    """Fur and whiskers, close."""
+    return np.asarray(Image.open(PHOTOGRAPHS / "chelsea.jpg").convert("RGB").crop((0, 0, 448, 300)))
 
 
 def portrait() -> Array:
@@ -47,65 +56,6 @@ def portrait() -> Array:
     beside = np.linspace(-1, 1, SIZE[0])[None, :, None]
     grain = np.random.default_rng(3).normal(0, 2.0, (SIZE[1], SIZE[0], 1))
     return np.clip(soft * (1 - 0.14 * beside) + grain, 0, 255).astype(np.uint8)
-
-
-def still_life() -> Array:
-    """Three balls on a chequered floor, by rays: shading, shadows, reflections, sharp and soft edges."""
-    width, height = SIZE[0] * 2, SIZE[1] * 2
-    x, y = np.meshgrid(np.linspace(-1.5, 1.5, width), np.linspace(1, -1, height))
-    rays = np.stack([x, y * 0.95 - 0.18, np.full_like(x, 1.9)], -1)
-    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
-    light = np.array([-0.5, 0.75, -0.45]) / np.linalg.norm([-0.5, 0.75, -0.45])
-    balls = [
-        ((-0.95, -0.1, 4.2), 0.9, (206, 60, 48)),
-        ((0.75, -0.35, 3.5), 0.65, (48, 110, 190)),
-        ((0.1, -0.62, 2.6), 0.38, (240, 196, 70)),
-    ]
-    picture = np.stack([150 + 70 * y, 180 + 50 * y, 214 + 24 * y], -1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        far = -1.0 / rays[..., 1]
-    floor = far > 0
-    at = rays * np.where(floor, far, 0)[..., None]
-    chequers = (np.floor(at[..., 0] * 1.1) + np.floor(at[..., 2] * 1.1)) % 2
-    tone = (
-        np.where(chequers[..., None] > 0, (226, 216, 200), (122, 84, 62))
-        * (0.55 + 0.45 * _lit(at, light, balls))[..., None]
-    )
-    fade = np.clip((far - 6) / 14, 0, 1)[..., None]
-    picture = np.where(floor[..., None], tone * (1 - fade) + picture * fade, picture)
-    nearest = np.full(x.shape, np.inf)
-    for centre, radius, colour in balls:
-        hit, distance, normal = _sphere(rays, np.array(centre), radius)
-        shade = np.clip((normal @ light), 0, 1)
-        shine = np.clip((normal @ ((light - np.array([0, 0, 1])) / np.linalg.norm(light - [0, 0, 1]))), 0, 1) ** 60
-        body = np.array(colour) * (0.28 + 0.78 * shade)[..., None] + 210 * shine[..., None]
-        seen = hit & (distance < nearest)
-        nearest = np.where(seen, distance, nearest)
-        picture = np.where(seen[..., None], body, picture)
-    whole = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)).resize(SIZE, Image.Resampling.BOX)
-    grain = np.random.default_rng(4).normal(0, 1.5, (SIZE[1], SIZE[0], 3))
-    return np.clip(np.asarray(whole, float) + grain, 0, 255).astype(np.uint8)
-
-
-def _sphere(rays: Floats, centre: Floats, radius: float) -> tuple[NDArray[np.bool_], Floats, Floats]:
-    along = rays @ centre
-    room = along**2 - centre @ centre + radius**2
-    distance = along - np.sqrt(np.maximum(room, 0))
-    return (room > 0) & (distance > 0), distance, (rays * distance[..., None] - centre) / radius
-
-
-def _lit(
-    at: Floats,
-    light: Floats,
-    balls: list[Ball],
-) -> Floats:
-    lit = np.ones(at.shape[:2])
-    for centre, radius, _ in balls:
-        towards = np.array(centre) - at
-        along = towards @ light
-        off = np.linalg.norm(towards - along[..., None] * light, axis=-1)
-        lit = np.minimum(lit, np.where(along > 0, np.clip((off - radius * 0.85) / (radius * 0.3), 0, 1), 1))
-    return lit
 
 
 def noisy(picture: Array, deviation: float = 20.0) -> Array:
