@@ -104,7 +104,7 @@ class MediaHeaders(PositionHeaders):
     if_range: str | None = Field(None, alias="If-Range", description="The range only of these bytes (ETag).")
 
 
-class JobInputModel(BaseModel):
+class JobSourceModel(BaseModel):
     """What a job works on."""
 
     asset: str
@@ -138,7 +138,7 @@ class JobDetailModel(JobModel):
     engine_version: str
     run: RunModel | None
     params: dict[str, Any] = Field(description="With defaults; without free texts once the account was erased.")
-    input: JobInputModel | None
+    input: JobSourceModel | None
     metadata: dict[str, Any] | None = Field(description="Yours; null where none was given or the account was erased.")
     charged: int = Field(description="Units charged; 0 unless the job succeeded.")
     refunded: int = Field(description="Units that an operator gave back.")
