@@ -44,7 +44,9 @@ class Chores:
     async def _dead_letters(self, misled: Person) -> None:
         """Rubbish stays a dead letter; what only stood on the wrong partition is decided when it is redriven."""
         settings = settings_for(self._stack.data)
-        account = (await misled.client.account())["account"]
+        shown = await self._asker.read(partial(misled.client.http.get, "/v1/account"))
+        assert shown is not None
+        account = shown["account"]
         key = IdempotencyKey("misplaced", "some-fingerprint")
         grant = Envelope(
             "cmd_misplaced",
