@@ -30,8 +30,8 @@ from schemas import events as ev
 from schemas.events import encode_event
 from schemas.topics import EVENTS, KEYS
 from tests.bench.events import Partition
+from tests.databases import make_database
 from tests.kafka.topic import fresh
-from tests.ports.test_read_models import make_database
 from tests.servers import LocalServers
 from tests.unit.projections.logs import GENERATIONS, folded, records_of
 

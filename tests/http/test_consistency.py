@@ -12,8 +12,8 @@ import pytest
 from infra.settings import Settings
 from schemas.identifiers import partition_of
 from schemas.positions import Position, parse_position
+from tests.databases import make_database
 from tests.http.reading import PARTITIONS, Reading, accepted, document, open_reading, opening
-from tests.ports.test_read_models import make_database
 
 DAY_MS = 86_400_000
 

@@ -19,8 +19,8 @@ from infra.sealing.cipher import seal
 from infra.sealing.content import ASSET, AssetSecrets, encode_secrets
 from infra.settings import Settings
 from schemas.events import AssetRegistered
+from tests.databases import make_database
 from tests.http.reading import BASE_URL, Reading, document, open_reading, opening, stored
-from tests.ports.test_read_models import make_database
 
 CONTENT = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

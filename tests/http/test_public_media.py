@@ -12,8 +12,8 @@ import pytest
 from infra.settings import Settings
 from schemas.events import AssetDeleted, AssetRegistered, VisibilityChanged
 from schemas.positions import parse_position
+from tests.databases import make_database
 from tests.http.reading import Reading, document, open_reading, opening, stored
-from tests.ports.test_read_models import make_database
 
 CONTENT = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

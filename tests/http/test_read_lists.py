@@ -15,9 +15,9 @@ from infra.settings import Settings
 from schemas import events as ev
 from schemas.commands import EngineRun, PassedOver, SealedPart
 from schemas.refusals import InsufficientCredits
+from tests.databases import make_database
 from tests.http.fakes import NOW_MS
 from tests.http.reading import BASE_URL, Reading, accepted, document, open_reading, opening, stored
-from tests.ports.test_read_models import make_database
 
 HASH = "ab" * 32
 RUN = EngineRun("procedural", "2", "req-7", (PassedOver("onnx", "1", "engine-unavailable"),))

@@ -17,9 +17,9 @@ from schemas.accesses import Access, AccessRecord, Action, encode_accesses
 from schemas.cloudevents import rfc3339
 from schemas.identifiers import partition_of, partition_stream
 from schemas.plans import CostRule, ModelTerms
+from tests.databases import make_database
 from tests.http.fakes import NOW_MS
 from tests.http.reading import PARTITIONS, PLAN, Reading, accepted, document, open_reading, opening, stored
-from tests.ports.test_read_models import make_database
 
 DAY_MS = 86_400_000
 TODAY_MS = NOW_MS - NOW_MS % DAY_MS

@@ -12,9 +12,9 @@ from infra.sealing.cipher import seal
 from infra.sealing.content import JOB, JobSecrets, encode_secrets
 from infra.settings import Settings
 from schemas import events as ev
+from tests.databases import make_database
 from tests.http.fakes import NOW_MS
 from tests.http.reading import BASE_URL, Reading, accepted, document, open_reading, opening, stored
-from tests.ports.test_read_models import make_database
 
 DAY_MS = 86_400_000
 

@@ -13,7 +13,7 @@ from projections.archive import PostgresArchive
 from projections.intake import Intake
 from projections.ports import Move, Tracked, tracking_name
 from projections.postgres import PostgresReadModels
-from tests.ports.test_read_models import make_database
+from tests.databases import make_database
 from tests.properties.scripts import KINDS, PAUSES, Player, Step
 from tests.unit.projections.logs import records_of
 

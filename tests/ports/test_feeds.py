@@ -21,7 +21,7 @@ from projections.ports import Move, Overtaken, StoreFault, Tracked, tracking_nam
 from schemas.accesses import Access, AccessRecord, encode_accesses
 from schemas.topics import ACCESSES, EVENTS
 from tests.bench.events import Partition
-from tests.ports.test_read_models import make_database
+from tests.databases import make_database
 from tests.unit.projections.logs import records_of
 
 Rows = Callable[[], list[dict[str, Any]]]

@@ -20,7 +20,8 @@ from infra.settings import Settings
 from projections.ports import Overtaken
 from projections.postgres import PostgresReadModels
 from projections.rows import DataKey, rows_of
-from tests.ports.test_read_models import line, make_database, moved
+from tests.databases import make_database
+from tests.ports.test_read_models import line, moved
 
 LINES = "SELECT count(*) FROM ledger"
 

@@ -11,7 +11,7 @@ import pytest
 from api.asset_queries import AssetFilters, assets_statement
 from api.job_queries import JobFilters, jobs_statement
 from infra.settings import Settings
-from tests.ports.test_read_models import make_database
+from tests.databases import make_database
 
 JOBS = int(os.environ.get("DARKROOM_TEST_JOBS", "60000"))
 DAY_MS = 86_400_000

@@ -16,7 +16,7 @@ from infra.settings import Settings
 from projections.intake import Intake
 from projections.postgres import PostgresReadModels
 from schemas import events as ev
-from tests.ports.test_read_models import make_database
+from tests.databases import make_database
 from tests.properties.scripts import ACCOUNTS, KINDS, PAUSES, Player, Step
 from tests.unit.projections.logs import records_of
 

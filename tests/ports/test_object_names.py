@@ -11,7 +11,7 @@ from infra.postgres.readers import Readers
 from infra.settings import Settings
 from schemas.codec import encode_json
 from schemas.commands import SealedPart, StoredObject
-from tests.ports.test_read_models import make_database
+from tests.databases import make_database
 
 THUMBNAIL = StoredObject("anna/job_2/1-t", 9, "ab" * 32, "jpeg", 64, 64)
 ASSETS = [  # account, asset, number, key, thumbnail, gone

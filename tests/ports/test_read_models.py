@@ -6,7 +6,6 @@ import asyncio
 import json
 import random
 from collections.abc import Callable, Iterator
-from itertools import count
 from typing import Any
 
 import asyncpg
@@ -15,7 +14,6 @@ import pytest
 from eventsourcing.persistence import PersistenceError, Tracking
 from psycopg.rows import dict_row
 
-from infra.postgres.migrate import migrate
 from infra.postgres.positions import CHANNEL, notices, parse_notice, reached_positions
 from infra.settings import Settings
 from projections.intake import Intake
@@ -27,22 +25,11 @@ from projections.rows import LedgerLine, WindowChange, rows_of
 from projections.tracking import PositionRecorder, open_datastore
 from schemas.positions import Position
 from tests.bench.events import Partition
+from tests.databases import make_database
 from tests.properties.scripts import KINDS, PAUSES, Player, Step
 from tests.unit.projections.logs import GENERATIONS, folded, records_of
 
-_numbers = count()
 Rows = Callable[[str], list[dict[str, Any]]]
-
-
-def make_database(settings: Settings) -> str:
-    """The address of a new database with the schema."""
-    server, _, _ = settings.postgres_dsn.rpartition("/")
-    name = f"reads_{next(_numbers)}"
-    with psycopg.connect(f"{server}/postgres", autocommit=True) as session:
-        session.execute(f"DROP DATABASE IF EXISTS {name}".encode())
-        session.execute(f"CREATE DATABASE {name}".encode())
-    migrate(f"{server}/{name}")
-    return f"{server}/{name}"
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from infra.postgres.outcomes import asset_sizes, job_outcome, job_outcomes
 from infra.postgres.pool import UNAVAILABLE, create_pool
 from infra.postgres.readers import Readers
 from infra.settings import Settings
-from tests.ports.test_read_models import make_database
+from tests.databases import make_database
 
 END_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'darkroom-api'"
 

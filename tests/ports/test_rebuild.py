@@ -23,7 +23,7 @@ from projections.runner import Runner
 from schemas.events import encode_event
 from schemas.topics import EVENTS, KEYS
 from tests.bench.events import Partition
-from tests.ports.test_read_models import make_database
+from tests.databases import make_database
 from tests.unit.projections.logs import Log, log_of
 
 SHARES = (0, 1)
