@@ -149,5 +149,6 @@ def differing(first: Any, second: Any) -> list[str]:
     if len(ours) != len(theirs):
         return [*found, "results"]
     for number, (one, other) in enumerate(zip(ours, theirs, strict=True)):
-        found += [f"results[{number}].{name}" for name in differing(one.get("job"), other.get("job"))]
+        if one.get("job") is not None:  # one that was refused for want of money is asked for anew
+            found += [f"results[{number}].{name}" for name in differing(one["job"], other.get("job"))]
     return found

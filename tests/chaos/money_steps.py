@@ -57,8 +57,7 @@ async def look(asker: Asker, person: Person) -> None:
     if person.assets:
         paths.append(f"/v1/media/{asker.draw.choice(person.assets)}")
     path = asker.draw.choice(paths)
-    of_one = path not in READS  # it may be refused, deleted or charged nothing by now
-    await asker.read(lambda: http.get(path), (200, 404, 410) if of_one else (200,))
+    await asker.read(lambda: http.get(path), (200,) if path in READS else OF_ONE)
 
 
 async def look_back(asker: Asker, person: Person) -> None:
@@ -76,6 +75,8 @@ async def look_back(asker: Asker, person: Person) -> None:
         asker.wrong.append(f"{person.client.name}: {now} now, and as of its position {then}")
 
 
+OF_ONE = (200, 400, 402, 404, 410, 429)
+"""It may be deleted, or refused after it was answered as pending; the refusal is shown."""
 READS = (
     "/v1/account",
     "/v1/jobs",
