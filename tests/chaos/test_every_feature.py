@@ -25,6 +25,7 @@ PEOPLE = {"darkroom": 12, "ai-image": 3, "spike-land": 3}
 ERASED = 2
 CREDITS = 1_000_000
 AT_ONCE = 12
+COMMANDS_A_PERSON_MORE = 2_500  # a long storm has more of them asking at once
 REPEATED = 60
 KINDS = ("processor", "dispatcher", "projector", "gateway", "triton")
 QUIET_LIMIT_S = 300.0
@@ -56,10 +57,11 @@ async def _storm(stack: Stack, storm: Storm, asker: Asker, people: list[Person],
     """Commands, kills and chores side by side; then everything ends, and a sample is asked for again."""
     started = time.monotonic()
     chores = Chores(stack, asker, erased)
+    at_once = AT_ONCE + storm.commands // COMMANDS_A_PERSON_MORE
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(kill_each(stack, KINDS, storm.kills, storm.seed))
         tasks.create_task(chores.run(people[0]))
-        tasks.create_task(ask_for_everything(asker, people, storm.commands, AT_ONCE))
+        tasks.create_task(ask_for_everything(asker, people, storm.commands, at_once))
     took_s = time.monotonic() - started
     await _until_quiet(stack, [*people, *erased])
     quiet_s = time.monotonic() - started
