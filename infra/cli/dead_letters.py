@@ -44,7 +44,7 @@ def dead_letters(data: Path | None, as_json: bool) -> None:
 
 @click.command()
 @data_option
-@click.argument("sources", nargs=-1, metavar="SOURCE...")
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...")
 @click.option("--all", "everything", is_flag=True, help="Everything that can be redriven and was not.")
 def redrive(data: Path | None, sources: tuple[str, ...], everything: bool) -> None:
     """Put dead letters on the log again, to be decided as they would be now.
@@ -53,10 +53,11 @@ def redrive(data: Path | None, sources: tuple[str, ...], everything: bool) -> No
     idempotency key, so what was carried out meanwhile is not done twice. Exit code 1: not all could be redriven.
     """
     if everything == bool(sources):
-        raise click.UsageError("name the letters to redrive, or say --all")
-    settings = settings_for(data)
-    failed = 0
-    for source, position, reason in asyncio.run(_redrive(settings, sources)):
+        raise click.UsageError("Name the letters to redrive, or say --all, and not both")
+    failed, told = 0, asyncio.run(_redrive(settings_for(data), sources))
+    if not told:
+        click.echo("There is nothing to redrive.")
+    for source, position, reason in told:
         if position is not None:
             click.echo(f"{source} redriven as {position}")
         else:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infra.cli.options import PRODUCTS
+from infra.cli.options import account_option
 from infra.cli.target import account_named, data_option, settings_for
 
 if TYPE_CHECKING:
@@ -33,9 +33,15 @@ _POLL_S = 0.1
 
 @click.command()
 @data_option
-@click.option("--account", required=True, metavar="PRODUCT:SUBJECT", help="Whose data to erase.")
+@account_option
 @click.option(
-    "--purge-within", "purge_within_s", default=60, show_default=True, metavar="SECONDS", type=click.IntRange(0)
+    "--purge-within",
+    "purge_within_s",
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    type=click.IntRange(0),
+    help="How long to wait until the bytes are deleted.",
 )
 def erase(data: Path | None, account: str, purge_within_s: int) -> None:
     """End access to everything that an account has stored, delete its bytes and destroy its keys.
@@ -43,10 +49,7 @@ def erase(data: Path | None, account: str, purge_within_s: int) -> None:
     Its balance and ledger stay and add up, and the user may go on: the account then begins with a new key. There is
     no way back. Exit code 1: the bytes were not deleted within the time; that goes on by itself.
     """
-    product, colon, subject = account.partition(":")
-    if product not in PRODUCTS or not colon or not subject:
-        raise click.BadParameter(f"is PRODUCT:SUBJECT with a product of {', '.join(PRODUCTS)}", param_hint="--account")
-    settings = settings_for(data)
+    product, settings = account.partition(":")[0], settings_for(data)
     purged = asyncio.run(_told(settings, account_named(settings, account), product, purge_within_s))
     raise SystemExit(0 if purged else 1)
 
@@ -78,11 +81,15 @@ async def _erase(settings: Settings, account: str, product: str, purge_within_s:
         keys = await living_keys(reader, account, settings.partitions)
         if keys:
             await KafkaRecords(client).append(tombstones(account, keys, settings.partitions))
-        click.echo(f"{len(keys)} keys destroyed: what they sealed can be read no more")
+        if keys:
+            one = "1 key is" if len(keys) == 1 else f"{len(keys)} keys are"
+            click.echo(f"{one} destroyed: what was sealed can be read no more")
         await _visible(settings, account, keys, position)
         await asyncio.sleep(WATCH_EVERY_S)
         click.echo("read models and gateways know")
-        if purge is None or await _purged(reader, position, begin, purge, purge_within_s):
+        if purge is None:
+            return True
+        if await _purged(reader, position, begin, purge, purge_within_s):
             click.echo("the bytes are deleted")
             return True
         click.echo(f"the bytes are not deleted yet; that goes on by itself until bytes-purged {purge} stands in events")
@@ -137,7 +144,7 @@ async def _decided(reader: LogReader, position: Position, begin: int) -> str | N
             " the processors run, then erase again."
         ) from error
     if purge is None:
-        click.echo("the account never opened: nothing was stored")
+        click.echo("the account never opened, nothing was stored: see that PRODUCT:SUBJECT is spelt as the user is")
     return purge
 
 

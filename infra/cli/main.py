@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import logging
+import re
 import sys
 
 import click
@@ -28,6 +30,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("infra.cli.demo", "Send a photograph through a running stack and show what happened."),
     "serve": ("infra.cli.serve", "Serve one role of the pipeline; configured by DARKROOM_* variables."),
 }
+
+_OF_A_VALUE = re.compile(r"^Invalid value for '?(?P<option>--[a-z-]+)'?: (?=is |must |signs )")
 
 
 class LazyGroup(click.Group):
@@ -66,14 +70,32 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point: failures that the operator can mend are one sentence on standard error and exit code 2."""
+    """Entry point: whatever fails is one sentence on standard error, with exit code 1 where it was refused, else 2."""
     from infra.errors import OperatorError, ServerUnreachable
 
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())  # a broker that is away is told once, by us
     try:
-        cli.main(prog_name="darkroom", standalone_mode=True)
+        code = cli.main(prog_name="darkroom", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        click.echo(f"darkroom: {_sentence(error)}", err=True)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
     except (OperatorError, ServerUnreachable) as error:
         click.echo(f"darkroom: {error}", err=True)
         sys.exit(2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _sentence(error: click.ClickException) -> str:
+    """What click has to say in one line, with the help that explains it."""
+    text = " ".join(error.format_message().split()).removesuffix(".")
+    text = _OF_A_VALUE.sub(r"\g<option> ", text)
+    where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+    return f"{text} (see `{where} --help`)." if where else f"{text}."
 
 
 if __name__ == "__main__":

@@ -32,9 +32,7 @@ def rebuild(data: Path | None, models: tuple[str, ...], accept_differences: bool
 
     unknown = sorted(set(models) - set(MODELS))
     if unknown:
-        raise click.BadParameter(
-            f"there is no read model {unknown[0]}; there are {', '.join(MODELS)}", param_hint="--model"
-        )
+        raise click.BadParameter(f"is none of {', '.join(MODELS)}", param_hint="--model")
     outcome = asyncio.run(_run(settings_for(data), models, accept_differences, back))
     for line in outcome.differences:
         click.echo(line)

@@ -46,7 +46,7 @@ class RebuildProgress:
         self._name, self._total, self._events = name, total, 0
         self._begun_s = time.monotonic()
         self._task = self._bar.add_task(name, total=total or None, rate="")
-        self._line("begins")
+        self._line("begun")
 
     def at(self, done: int, events: int) -> None:
         """See the port."""

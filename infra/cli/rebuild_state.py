@@ -26,7 +26,7 @@ def rebuild_state(data: Path | None) -> None:
     """
     settings = settings_for(data)
     for partition, written in enumerate(asyncio.run(_rebuild(settings))):
-        click.echo(f"partition {partition}: {written} records written")
+        click.echo(f"partition {partition}: records written: {written}")
 
 
 async def _rebuild(settings: Settings) -> list[int]:

@@ -16,15 +16,13 @@ from infra.cli.target import data_option, settings_for
 def resume(data: Path | None, partition: int) -> None:
     """Let a partition go on after more than 5 of its last 1,000 commands had to be put aside.
 
-    Look at the topic dead-letters first: it holds those commands and why they could not be decided.
+    Look at `darkroom dead-letters` first: it lists those commands and why they could not be decided.
     """
     from infra.cli.operator import append_to_partitions
     from schemas.commands import ResumePartition
 
     settings = settings_for(data)
     if partition >= settings.partitions:
-        raise click.BadParameter(
-            f"there are {settings.partitions} partitions, numbered from 0", param_hint="--partition"
-        )
+        raise click.BadParameter(f"is a number from 0 to {settings.partitions - 1}", param_hint="--partition")
     asyncio.run(append_to_partitions(settings, [partition], ResumePartition()))
     click.echo(f"partition {partition} goes on")

@@ -16,12 +16,13 @@ GATEWAYS: dict[str, Literal["all", "ingest", "api"]] = {"gateway": "all", "inges
 
 
 @click.command()
-@click.argument("role", type=click.Choice([*GATEWAYS, *ROLES]))
+@click.argument("role", type=click.Choice([*GATEWAYS, *ROLES]), metavar="ROLE")
 @click.option("--index", default=0, show_default=True, type=click.IntRange(0), help="Number of this instance.")
 def serve(role: str, index: int) -> None:
     """Serve one role until SIGTERM; all settings come from DARKROOM_* variables.
 
-    gateway is ingest and api in one; each worker answers /healthz and /metrics on DARKROOM_METRICS_PORT.
+    ROLE is gateway (ingest and api in one), ingest, api, processor, dispatcher or projector. Each worker answers
+    /healthz and /metrics on DARKROOM_METRICS_PORT.
     """
     from infra.logs import configure_logging
     from infra.settings import load_settings

@@ -60,7 +60,8 @@ def _print_table(layout: Layout, stack: StackFile, rows: list[dict[str, object]]
         click.echo(f"No stack runs on {layout.root}.")
         return
     click.echo(stack.url)
+    width = max(len(str(row["name"])) for row in rows)
     for row in rows:
         word = click.style("healthy", fg="green") if row["healthy"] else click.style("down   ", fg="red")
-        again = f"  restarted {row['restarts']} times" if row["restarts"] else ""
-        click.echo(f"{row['name']:<14} {word}  pid {row['pid'] or '-':<8} {row['endpoint']}{again}")
+        again = f"  restarts {row['restarts']}" if row["restarts"] else ""
+        click.echo(f"{row['name']:<{width}}  {word}  pid {row['pid'] or '-':<8} {row['endpoint']}{again}")

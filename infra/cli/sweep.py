@@ -24,13 +24,21 @@ def _seconds(_ctx: click.Context, _parameter: click.Parameter, text: str) -> int
         raise click.BadParameter("is a number and a unit, such as 24h, 90m or 7d")
     seconds = int(number) * _UNITS[unit]
     if seconds < _UNITS["h"]:
-        raise click.BadParameter("an object may be an hour ahead of the event that names it: take 1h or more")
+        raise click.BadParameter("is 1h at least, because an object may be an hour ahead of the event that names it")
     return seconds
 
 
 @click.command()
 @data_option
-@click.option("--older-than", "older_than_s", default="24h", show_default=True, callback=_seconds, metavar="TIME")
+@click.option(
+    "--older-than",
+    "older_than_s",
+    default="24h",
+    show_default=True,
+    callback=_seconds,
+    metavar="TIME",
+    help="Look at objects of this age only, such as 90m, 24h or 7d; an hour at least.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option("--unknown-accounts", is_flag=True, help="Also remove objects of accounts that this log does not know.")
 def sweep(data: Path | None, older_than_s: int, dry_run: bool, unknown_accounts: bool) -> None:

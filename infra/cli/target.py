@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,33 +10,36 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from infra.cli.options import PRODUCTS
+
 if TYPE_CHECKING:
     from infra.kafka.reader import KafkaLogReader
     from infra.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
+_DEPLOYMENT = tuple(f"DARKROOM_{name}" for name in ("SETTINGS", "KAFKA__", "POSTGRES_DSN", "S3__", "SECRETS_DIR"))
 
 
 def data_option(function: F) -> F:
-    """The option `--data`: a local stack's directory; without it the settings come from DARKROOM_* variables."""
+    """The option `--data`: a local stack's directory; see `settings_for` for what holds without it."""
     return click.option(
         "--data",
         default=None,
         type=click.Path(path_type=Path, file_okay=False),
-        help="Data directory of a local stack; without it DARKROOM_* variables name the deployment.",
+        help="Data directory of a local stack.  [default: the deployment that DARKROOM_* variables name, else var]",
     )(function)
 
 
 def settings_for(data: Path | None) -> Settings:
-    """The settings of the deployment that was named."""
-    if data is None:
+    """The settings of the stack in `data`; without it of what DARKROOM_* variables name, else of the stack in `var`."""
+    if data is None and any(name.startswith(_DEPLOYMENT) for name in os.environ):
         from infra.settings import load_settings
 
         return load_settings()
     from infra.local.layout import Layout
     from infra.local.stack import settings_of
 
-    return settings_of(Layout(data.resolve()))
+    return settings_of(Layout((data or Path("var")).resolve()))
 
 
 def account_named(settings: Settings, name: str) -> str:
@@ -43,11 +47,21 @@ def account_named(settings: Settings, name: str) -> str:
     if name.startswith("acct_"):
         return name
     product, colon, subject = name.partition(":")
-    if not (product and colon and subject):
-        raise click.BadParameter("name an account id (acct_…) or PRODUCT:SUBJECT", param_hint="--account")
+    if product not in PRODUCTS or not colon or not subject:
+        raise click.BadParameter(
+            f"is an account id (acct_…) or PRODUCT:SUBJECT with a product of {', '.join(PRODUCTS)}",
+            param_hint="--account",
+        )
+    from infra.errors import OperatorError
     from schemas.identifiers import account_id
 
-    key = bytes.fromhex((settings.secrets_dir / "identifier.key").read_text(encoding="ascii").strip())
+    path = settings.secrets_dir / "identifier.key"
+    try:
+        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except (OSError, ValueError) as error:
+        raise OperatorError(
+            f"The key of account ids cannot be read from {path}: name its folder, or --data."
+        ) from error
     return account_id(key, product, subject)
 
 

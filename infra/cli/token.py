@@ -18,7 +18,7 @@ from infra.local.layout import Layout
 @click.option("--plan", default=None, help="A plan of the product other than its default.")
 @click.option("--role", default=None, type=click.Choice(["admin"]), help="Rights beyond the user's own account.")
 @click.option("--session", is_flag=True, help="A session token: it also ends when it lies idle.")
-@click.option("--idle", default=DAY_S, show_default=True, type=click.IntRange(1), help="Its idle limit in seconds.")
+@click.option("--idle", type=click.IntRange(1), help="Its idle limit in seconds. [default: 86400]")
 @click.option(
     "--ttl",
     type=click.IntRange(1, TTL_MAX_S),
@@ -32,7 +32,7 @@ def token(
     plan: str | None,
     role: str | None,
     session: bool,
-    idle: int,
+    idle: int | None,
     ttl: int | None,
 ) -> None:
     """Print a bearer token and nothing else; the stack need not run.
@@ -43,10 +43,12 @@ def token(
     """
     if not subject.strip():
         raise click.BadParameter("must not be empty", param_hint="--subject")
+    if idle is not None and not session:
+        raise click.BadParameter("is the limit of a session token: add --session", param_hint="--idle")
     named = str(workspace) if workspace else None
     stack = known_stack(layout)
     ttl_s = ttl or (30 * DAY_S if session else DAY_S)
-    idle_s = idle if session else None
+    idle_s = (idle or DAY_S) if session else None
     click.echo(
         make_token(layout, stack, product, subject, ttl_s=ttl_s, plan=plan, role=role, workspace=named, idle_s=idle_s)
     )

@@ -30,7 +30,7 @@ from infra.settings import Settings
     type=click.Path(path_type=Path, file_okay=False),
     help="Directory for everything that the stack stores.",
 )
-@click.option("--only", default=None, metavar="NAMES", help=f"Serve a part alone, with commas: {','.join(NAMES)}.")
+@click.option("--only", default=None, metavar="NAMES", help=f"Serve a part alone, with commas: {', '.join(NAMES)}.")
 def up(port: int, host: str, public_url: str | None, data: Path, only: str | None) -> None:
     """Serve everything on this machine until Ctrl-C.
 

@@ -20,6 +20,7 @@ _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]*)`")
 
 _WORDS = (
+    (re.compile(r"Expected `str` of length >= 1(?!\d)"), "This must not be empty."),
     (re.compile(r"Expected `str` of length >= (?P<least>\d+)"), "This must have at least {least} characters."),
     (re.compile(r"Expected `str` of length <= (?P<most>\d+)"), "This must have at most {most} characters."),
     (re.compile(r"Expected `int` >= (?P<least>-?\d+)"), "This must be at least {least}."),

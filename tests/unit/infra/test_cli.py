@@ -143,8 +143,45 @@ def test_a_server_that_does_not_answer_is_one_sentence(command: list[str], tmp_p
     argv = [sys.executable, "-m", "infra.cli.main", *command]
     ran = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 2
-    assert ran.stderr.splitlines()[-1].startswith("darkroom: No Kafka broker answered at 127.0.0.1:9 within")
-    assert "Traceback" not in ran.stderr
+    (told,) = ran.stderr.splitlines()
+    assert told.startswith("darkroom: No Kafka broker answered at 127.0.0.1:9 within")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nope"], "No such command 'nope' (see `darkroom --help`)."),
+        (["token", "--product", "studio"], "Missing option '--subject' (see `darkroom token --help`)."),
+        (
+            ["token", "--product", "studio", "--subject", "ada", "--idle", "5"],
+            "--idle is the limit of a session token: add --session (see `darkroom token --help`).",
+        ),
+        (["redrive"], "Name the letters to redrive, or say --all, and not both (see `darkroom redrive --help`)."),
+        (
+            ["sweep", "--older-than", "5"],
+            "--older-than is a number and a unit, such as 24h, 90m or 7d (see `darkroom sweep --help`).",
+        ),
+    ],
+)
+def test_a_bad_argument_is_one_sentence_with_its_help(arguments: list[str], told: str) -> None:
+    ran = _darkroom(*arguments)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", f"darkroom: {told}\n")
+
+
+def test_without_data_or_variables_the_stack_in_var_is_meant(tmp_path: Path) -> None:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
+    environment = {**plain, "PYTHONPATH": str(Path(__file__).resolve().parents[3])}
+    argv = [sys.executable, "-m", "infra.cli.main", "events"]
+    ran = subprocess.run(argv, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stderr.startswith(f"darkroom: There is no stack in {tmp_path}/var: ")) == (2, True)
+
+
+def test_an_account_id_needs_the_key_that_makes_it(tmp_path: Path) -> None:
+    environment = {**os.environ, "DARKROOM_SECRETS_DIR": str(tmp_path)}
+    argv = [sys.executable, "-m", "infra.cli.main", "events", "--account", "darkroom:ada"]
+    ran = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    (told,) = ran.stderr.splitlines()
+    assert (ran.returncode, told.split(" from ")[0]) == (2, "darkroom: The key of account ids cannot be read")
 
 
 def test_a_session_token_has_an_idle_limit_and_a_plain_one_has_none(layout: Layout) -> None:
