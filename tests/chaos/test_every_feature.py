@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ async def _storm(stack: Stack, storm: Storm, asker: Asker, people: list[Person],
     chores = Chores(stack, asker, erased)
     at_once = AT_ONCE + storm.commands // COMMANDS_A_PERSON_MORE
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(kill_each(stack, KINDS, storm.kills, storm.seed))
+        tasks.create_task(kill_each(stack, KINDS, storm.kills, storm.seed, partial(_progress, asker, storm)))
         tasks.create_task(chores.run(people[0]))
         tasks.create_task(ask_for_everything(asker, people, storm.commands, at_once))
     took_s = time.monotonic() - started
@@ -72,6 +73,10 @@ async def _storm(stack: Stack, storm: Storm, asker: Asker, people: list[Person],
     repeated_s = time.monotonic() - started
     print(f"quiet after {quiet_s:.0f} s, repeated after {repeated_s:.0f} s: {dict(sorted(kinds.items()))}")
     asker.wrong += chores.wrong
+
+
+def _progress(asker: Asker, storm: Storm) -> float:
+    return min(1.0, asker.commands / storm.commands)
 
 
 async def _until_quiet(stack: Stack, people: list[Person]) -> None:
