@@ -108,6 +108,11 @@ async def test_every_read_needs_a_token(side: Reading) -> None:
         "/v1/account",
         "/v1/ledger",
         "/v1/models",
-        "/v1/media/a",
+        "/v1/assets",
+        "/v1/albums",
+        "/v1/statistics",
+        "/v1/audit",
     ):
         assert (await side.http.get(path)).status_code == 401, path
+    unheard_of = await side.http.get("/v1/media/a")
+    assert unheard_of.status_code == 404, "it might be public, and a stranger is told no more"
