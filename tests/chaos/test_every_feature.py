@@ -29,7 +29,7 @@ AT_ONCE = 12
 COMMANDS_A_PERSON_MORE = 2_500  # a long storm has more of them asking at once
 REPEATED = 60
 KINDS = ("processor", "dispatcher", "projector", "gateway", "triton")
-QUIET_LIMIT_S = 300.0
+QUIET_LIMIT_S = 900.0  # jobs that crash their engine run alone, one after the other
 
 
 @pytest.mark.chaos
@@ -90,7 +90,7 @@ async def _until_quiet(stack: Stack, people: list[Person]) -> None:
 
 
 async def _judge(stack: Stack, asker: Asker, people: list[Person], erased: list[Person]) -> None:
-    assert asker.silent == [], "commands that nobody answered"
+    assert not asker.silent, f"commands that nobody answered: {asker.silent}"
     assert not asker.wrong, "\n".join(asker.wrong)
     record = await _record(stack, people)
     print(f"events: {dict(sorted(record.types.items()))}; {dict(sorted(record.reasons.items()))}")
