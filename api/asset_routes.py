@@ -5,9 +5,11 @@ from api.asset_shapes import AlbumDetailModel, AlbumPage, AlbumsQuery, AssetDeta
 from api.shapes import MediaHeaders, PositionHeaders, SignedQuery
 from infra.http.routing import Answer, Operation
 
+_BINARY = {"type": "string"}
+_VIDEO = {"video/mp4": _BINARY}
 _PICTURE = {
-    200: Answer(description="The bytes.", media="image/*", headers=media.HEADERS),
-    206: Answer(description="The range asked for.", media="image/*", headers=media.HEADERS),
+    200: Answer(description="The bytes.", media="image/*", headers=media.HEADERS, also=_VIDEO),
+    206: Answer(description="The range asked for.", media="image/*", headers=media.HEADERS, also=_VIDEO),
     304: Answer(description="The bytes are those of the ETag given.", media=""),
 }
 _PICTURE_PROBLEMS = (404, 410, 416, 503)
@@ -36,6 +38,7 @@ ASSET_ROUTES: tuple[Operation, ...] = (
         audit="read",
         tag="Albums",
         summary="List albums",
+        description="Names and how many pictures each has; `sort` is by time.",
         query=AlbumsQuery,
         headers=PositionHeaders,
         answers={200: Answer(description="A page.", model=AlbumPage)},
@@ -82,7 +85,15 @@ ASSET_ROUTES: tuple[Operation, ...] = (
         "works without a token for a while.",
         path_parameters={"id": "The asset."},
         headers=MediaHeaders,
-        answers={**_PICTURE, 200: Answer(description="The bytes, or the document.", model=AssetDetailModel)},
+        answers={
+            **_PICTURE,
+            200: Answer(
+                description="The bytes, or the document.",
+                model=AssetDetailModel,
+                headers=media.HEADERS,
+                also={"image/*": _BINARY, **_VIDEO},
+            ),
+        },
         problems=_PICTURE_PROBLEMS,
     ),
     Operation(

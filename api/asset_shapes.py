@@ -14,10 +14,10 @@ class AssetsQuery(Query):
     """Parameters of GET /v1/assets."""
 
     kind: Literal["input", "result"] | None = Field(None, description="Uploads, or what jobs made.")
-    media: Literal["image", "video"] | None = None
+    media: Literal["image", "video"] | None = Field(None, description="Pictures or videos.")
     album: Text | None = Field(None, description="What is in one album.")
     format: Text | None = Field(None, description="jpeg, png, webp, mp4 and so on.")
-    public: bool | None = None
+    public: bool | None = Field(None, description="Whether everybody may read it.")
     created_after: Moment | None = AFTER
     created_before: Moment | None = BEFORE
     sort: Sort = SORT

@@ -15,14 +15,16 @@ from api.lists import answer, milliseconds, page_start, scope_of
 from api.ports import ApiPorts
 from api.shapes import AFTER, BEFORE, CURSOR, LIMIT, SORT, Moment, Query, Sort, Text
 from infra.http.auth import caller_of
+from infra.http.problems import bad_field
 from infra.http.requests import query_of
 from infra.http.routing import Answer, Operation, port_of
+from schemas.identifiers import account_id
 
 
 class AuditQuery(Query):
     """Parameters of GET /v1/audit."""
 
-    action: Literal["read", "change", "delete"] | None = None
+    action: Literal["read", "change", "delete"] | None = Field(None, description="What was done.")
     object: Text | None = Field(None, description="Accesses to one job, asset, album or group.")
     created_after: Moment | None = AFTER
     created_before: Moment | None = BEFORE
@@ -61,7 +63,17 @@ async def list_accesses(request: Request) -> Response:
 
 async def list_accesses_of(request: Request) -> Response:
     """GET /v1/admin/accounts/{account}/audit."""
-    return await _page(request, request.path_params["account"])
+    return await _page(request, _named(port_of(request, ApiPorts), request.path_params["account"]))
+
+
+def _named(ports: ApiPorts, name: str) -> str:
+    """The account's id, given as it is or as `PRODUCT:SUBJECT`. Raises Problem 400."""
+    product, colon, subject = name.partition(":")
+    if name.startswith("acct_"):
+        return name
+    if not (product and colon and subject):
+        raise bad_field("account", "Name it as PRODUCT:SUBJECT, or by its id (acct_…).")
+    return account_id(ports.identifier_key, product, subject)
 
 
 async def _page(request: Request, account: str) -> Response:
@@ -120,10 +132,10 @@ AUDIT_ROUTES: tuple[Operation, ...] = (
         name="list-accesses-of",
         access="admin",
         audit="read",
-        tag="Operators",
+        tag="Operator",
         summary="List who read, changed or deleted what of an account",
         description=_TEXT,
-        path_parameters={"account": "The account."},
+        path_parameters={"account": "`PRODUCT:SUBJECT`, split at the first colon, or the account's id."},
         query=AuditQuery,
         answers={200: Answer(description="A page.", model=AccessPage)},
         problems=(503,),

@@ -78,8 +78,9 @@ MONEY_ROUTES: tuple[Operation, ...] = (
         handler=statistics.get_all_statistics,
         name="get-all-statistics",
         access="admin",
-        tag="Operators",
+        tag="Operator",
         summary="Get statistics of all accounts",
+        description="As an account's own, over all of them. For tokens of the role `admin`.",
         query=StatisticsQuery,
         answers={200: Answer(description="Counts and percentiles.", model=StatisticsModel)},
         problems=(503,),
@@ -103,6 +104,7 @@ MONEY_ROUTES: tuple[Operation, ...] = (
         name="list-models",
         tag="Models",
         summary="List models",
+        description="Those that your product may use, with their parameters, sizes and prices.",
         answers={200: Answer(description="All models of this deployment.", model=ModelList)},
     ),
 )

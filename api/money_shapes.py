@@ -23,7 +23,7 @@ class AccountQuery(Query):
 class LedgerQuery(Query):
     """Parameters of GET /v1/ledger."""
 
-    kind: LineKind | None = None
+    kind: LineKind | None = Field(None, description="Lines of one kind.")
     job: Text | None = Field(None, description="Lines of one job.")
     created_after: Moment | None = AFTER
     created_before: Moment | None = BEFORE

@@ -63,6 +63,7 @@ async def open_api(
         catalogue=catalogue,
         clock=clock,
         signer=Signer(read_secret(settings.secrets_dir, SECRET)),
+        identifier_key=read_secret(settings.secrets_dir, "identifier.key"),
         views=views,
         partitions=settings.partitions,
         deployment=settings.deployment,

@@ -29,6 +29,7 @@ class ApiPorts:
     catalogue: Catalogue
     clock: Clock
     signer: Signer
+    identifier_key: bytes
     views: Views
     partitions: int
     deployment: str

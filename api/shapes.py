@@ -83,7 +83,7 @@ class SignedQuery(Query):
     """Parameters of a signed link to a picture."""
 
     expires: int = Field(ge=0, le=1 << 53, description="Seconds since 1970; the link works until then.")
-    signature: str = Field(max_length=100)
+    signature: str = Field(max_length=100, description="What makes the link genuine.")
 
 
 class PositionHeaders(BaseModel):

@@ -141,6 +141,7 @@ ROUTES: tuple[Operation, ...] = (
         audit="change",
         tag="Assets",
         summary="Keep a picture to yourself again",
+        description="From the answer on, `url` is for its owner alone.",
         path_parameters=_ASSET,
         headers=KeyHeaders,
         answers={
@@ -157,6 +158,7 @@ ROUTES: tuple[Operation, ...] = (
         audit="change",
         tag="Albums",
         summary="Make an album",
+        description="A name for pictures that belong together; a picture may be in several.",
         headers=KeyHeaders,
         body=Body(model=AlbumRequestModel, example={"name": "Holidays"}),
         answers={

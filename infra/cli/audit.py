@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infra.cli.target import data_option, open_reader, settings_for
+from infra.cli.target import data_option, open_reader, running
 
 if TYPE_CHECKING:
     from infra.cli.read_model_audit import ReadModelAudit
@@ -28,7 +28,7 @@ def audit(data: Path | None, as_json: bool, quiet_log: bool) -> None:
     Exit code 0 when all hold, 1 with a line for each violation. Runs beside a live stack: all is compared at one
     position for each partition.
     """
-    settings = settings_for(data)
+    settings = running(data)
     partitions, read_models = asyncio.run(_audit(settings, quiet_log))
     violations = [v for found in partitions for v in found.violations]
     lines = [str(v) for v in violations] + read_models.violations

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infra.cli.target import data_option, open_reader, settings_for
+from infra.cli.target import data_option, open_reader, running
 
 if TYPE_CHECKING:
     from infra.kafka.appender import CommandAppender
@@ -27,7 +27,7 @@ def dead_letters(data: Path | None, as_json: bool) -> None:
 
     Letters are kept for 30 days.
     """
-    settings = settings_for(data)
+    settings = running(data)
     letters = asyncio.run(_letters(settings))
     for letter in letters:
         row = _row(letter)
@@ -54,7 +54,7 @@ def redrive(data: Path | None, sources: tuple[str, ...], everything: bool) -> No
     """
     if everything == bool(sources):
         raise click.UsageError("Name the letters to redrive, or say --all, and not both")
-    failed, told = 0, asyncio.run(_redrive(settings_for(data), sources))
+    failed, told = 0, asyncio.run(_redrive(running(data), sources))
     if not told:
         click.echo("There is nothing to redrive.")
     for source, position, reason in told:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from infra.cli.options import account_option
-from infra.cli.target import account_named, data_option, settings_for
+from infra.cli.target import account_named, data_option, running
 
 if TYPE_CHECKING:
     from aiokafka.client import AIOKafkaClient
@@ -49,7 +49,7 @@ def erase(data: Path | None, account: str, purge_within_s: int) -> None:
     Its balance and ledger stay and add up, and the user may go on: the account then begins with a new key. There is
     no way back. Exit code 1: the bytes were not deleted within the time; that goes on by itself.
     """
-    product, settings = account.partition(":")[0], settings_for(data)
+    product, settings = account.partition(":")[0], running(data)
     purged = asyncio.run(_told(settings, account_named(settings, account), product, purge_within_s))
     raise SystemExit(0 if purged else 1)
 

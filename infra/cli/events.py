@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infra.cli.target import account_named, data_option, open_reader, settings_for
+from infra.cli.target import account_named, data_option, open_reader, running
 
 if TYPE_CHECKING:
     from infra.kafka.ports import LogReader
@@ -35,7 +35,7 @@ def events(data: Path | None, account: str | None, from_position: str | None, fo
     """
     from schemas.positions import parse_position
 
-    settings = settings_for(data)
+    settings = running(data)
     begin = parse_position(from_position) if from_position is not None else None
     if from_position is not None and (begin is None or begin.partition >= settings.partitions):
         raise click.BadParameter(

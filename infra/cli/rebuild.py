@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infra.cli.target import data_option, settings_for
+from infra.cli.target import data_option, running
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -33,7 +33,7 @@ def rebuild(data: Path | None, models: tuple[str, ...], accept_differences: bool
     unknown = sorted(set(models) - set(MODELS))
     if unknown:
         raise click.BadParameter(f"is none of {', '.join(MODELS)}", param_hint="--model")
-    outcome = asyncio.run(_run(settings_for(data), models, accept_differences, back))
+    outcome = asyncio.run(_run(running(data), models, accept_differences, back))
     for line in outcome.differences:
         click.echo(line)
     names = ", ".join(sorted(outcome.generations))

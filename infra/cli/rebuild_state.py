@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infra.cli.target import data_option, open_reader, settings_for
+from infra.cli.target import data_option, open_reader, running
 
 if TYPE_CHECKING:
     from infra.kafka.ports import LogReader, Outgoing
@@ -24,7 +24,7 @@ def rebuild_state(data: Path | None) -> None:
 
     Fences the processors first; they take their partitions over again by themselves when it is done.
     """
-    settings = settings_for(data)
+    settings = running(data)
     for partition, written in enumerate(asyncio.run(_rebuild(settings))):
         click.echo(f"partition {partition}: records written: {written}")
 

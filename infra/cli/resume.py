@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from infra.cli.target import data_option, settings_for
+from infra.cli.target import data_option, running
 
 
 @click.command()
@@ -21,7 +21,7 @@ def resume(data: Path | None, partition: int) -> None:
     from infra.cli.operator import append_to_partitions
     from schemas.commands import ResumePartition
 
-    settings = settings_for(data)
+    settings = running(data)
     if partition >= settings.partitions:
         raise click.BadParameter(f"is a number from 0 to {settings.partitions - 1}", param_hint="--partition")
     asyncio.run(append_to_partitions(settings, [partition], ResumePartition()))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infra.cli.target import data_option, settings_for
+from infra.cli.target import data_option, running
 
 if TYPE_CHECKING:
     from infra.s3.store import ListedObject
@@ -46,7 +46,7 @@ def sweep(data: Path | None, older_than_s: int, dry_run: bool, unknown_accounts:
 
     Projectors do the same every hour. Prints each object with its size.
     """
-    swept = asyncio.run(_sweep(settings_for(data), older_than_s, dry_run, unknown_accounts))
+    swept = asyncio.run(_sweep(running(data), older_than_s, dry_run, unknown_accounts))
     word = "would be removed" if dry_run else "removed"
     click.echo(f"{swept.orphans} of {swept.looked_at} objects {word} ({swept.orphan_bytes} bytes)")
     if swept.uploads:

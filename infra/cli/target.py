@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 _DEPLOYMENT = tuple(f"DARKROOM_{name}" for name in ("SETTINGS", "KAFKA__", "POSTGRES_DSN", "S3__", "SECRETS_DIR"))
 
+_DATA = Path("var")
+
+
+def _named() -> bool:
+    """Whether DARKROOM_* variables name a deployment."""
+    return any(name.startswith(_DEPLOYMENT) for name in os.environ)
+
 
 def data_option(function: F) -> F:
     """The option `--data`: a local stack's directory; see `settings_for` for what holds without it."""
@@ -32,14 +39,27 @@ def data_option(function: F) -> F:
 
 def settings_for(data: Path | None) -> Settings:
     """The settings of the stack in `data`; without it of what DARKROOM_* variables name, else of the stack in `var`."""
-    if data is None and any(name.startswith(_DEPLOYMENT) for name in os.environ):
+    if data is None and _named():
         from infra.settings import load_settings
 
         return load_settings()
     from infra.local.layout import Layout
     from infra.local.stack import settings_of
 
-    return settings_of(Layout((data or Path("var")).resolve()))
+    return settings_of(Layout((data or _DATA).resolve()))
+
+
+def running(data: Path | None) -> Settings:
+    """As `settings_for`. Raises `LocalError` where a local stack is meant and does not run."""
+    settings = settings_for(data)
+    if data is not None or not _named():
+        from infra.local.errors import LocalError
+        from infra.local.layout import Layout, is_running
+
+        root = (data or _DATA).resolve()
+        if not is_running(Layout(root)):
+            raise LocalError(f"No stack runs on {root}: start it with `darkroom up --data {root}`.")
+    return settings
 
 
 def account_named(settings: Settings, name: str) -> str:

@@ -15,7 +15,7 @@ from infra.local.layout import Layout
 @click.option("--product", required=True, type=click.Choice(PRODUCTS), help="Whose plan and API the user uses.")
 @click.option("--subject", required=True, help="The user, as the product names it.")
 @click.option("--workspace", default=None, type=click.UUID, help="A workspace that the user acts for.")
-@click.option("--plan", default=None, help="A plan of the product other than its default.")
+@click.option("--plan", default=None, help="A plan of the product; one that it has not counts as its default.")
 @click.option("--role", default=None, type=click.Choice(["admin"]), help="Rights beyond the user's own account.")
 @click.option("--session", is_flag=True, help="A session token: it also ends when it lies idle.")
 @click.option("--idle", type=click.IntRange(1), help="Its idle limit in seconds. [default: 86400]")

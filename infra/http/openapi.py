@@ -15,6 +15,14 @@ from infra.http.routing import JSON, PROBLEM_JSON, Answer, Body, Operation
 _REF = "#/components/schemas/{model}"
 _SECURITY: Mapping[str, list[dict[str, list[str]]]] = {"public": [], "optional": [{"bearer": []}, {}]}
 _COMMON_PROBLEMS = (400, 500)
+_TAGS = {
+    "Jobs": "Submit work, alone, in batches or as a group; see how it stands, why, and what it cost.",
+    "Assets": "Pictures and videos: what came in, what jobs made, who may read it and until when.",
+    "Albums": "Names for assets that belong together.",
+    "Account": "What can be spent, why it is so much, what is used, and who looked.",
+    "Models": "What can be asked for, in which sizes and at which price.",
+    "Operator": "For tokens of the role `admin`: money, plans, sessions and numbers of every account.",
+}
 _LIMIT_HEADERS = {
     "RateLimit-Limit": "Requests that the window allows.",
     "RateLimit-Remaining": "Requests that it has left.",
@@ -24,7 +32,7 @@ _LIMIT_HEADERS = {
 
 def openapi_document(operations: Sequence[Operation], *, version: str, server_url: str) -> dict[str, Any]:
     """The document; equal tables give equal documents."""
-    schemas = _schemas(operations)
+    schemas, used = _schemas(operations), {operation.tag for operation in operations}
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         paths.setdefault(operation.public_path, {})[operation.method.lower()] = _operation(operation, schemas)
@@ -37,7 +45,7 @@ def openapi_document(operations: Sequence[Operation], *, version: str, server_ur
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": server_url}],
-        "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in operations)],
+        "tags": [{"name": tag, "description": text} for tag, text in _TAGS.items() if tag in used],
         "paths": paths,
         "components": {
             "schemas": schemas.definitions,

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -151,14 +152,33 @@ def of_status(status: int, detail: str | None = None, headers: Mapping[str, str]
 def from_validation(error: ValidationError, prefix: str = "") -> Problem:
     """Every field that pydantic found wrong."""
     errors = [
-        FieldError(prefix + ".".join(str(part) for part in item["loc"]) or "body", _sentence(item["msg"]))
+        FieldError(prefix + ".".join(str(part) for part in item["loc"]) or "body", _sentence(item))
         for item in error.errors(include_url=False, include_input=False)
     ]
     return bad_fields(errors)
 
 
-def _sentence(text: str) -> str:
-    text = text.removeprefix("Value error, ")
+_WORDS = {
+    "missing": "This field is required.",
+    "extra_forbidden": "There is no such field.",
+    "greater_than_equal": "This must be at least {ge}.",
+    "less_than_equal": "This must be at most {le}.",
+    "string_too_long": "This must have at most {max_length} characters.",
+    "literal_error": "This must be one of {expected}.",
+    "bool_parsing": "This must be true or false.",
+    "int_parsing": "This must be an integer.",
+    "datetime_from_date_parsing": "This must be a time with its zone, as in 2026-01-31T12:00:00Z.",
+    "datetime_parsing": "This must be a time with its zone, as in 2026-01-31T12:00:00Z.",
+    "timezone_aware": "This must be a time with its zone, as in 2026-01-31T12:00:00Z.",
+}
+
+
+def _sentence(item: ErrorDetails) -> str:
+    """In the words that bodies' errors have; what has none of ours keeps pydantic's."""
+    words = _WORDS.get(item["type"])
+    if words is not None:
+        return words.format(**item.get("ctx", {})).replace("'", "")
+    text = item["msg"].removeprefix("Value error, ")
     return text if text.endswith(".") else text + "."
 
 

@@ -197,6 +197,7 @@ async def open_reading(dsn: str, root: Path, wait_s: float = 0.3) -> AsyncIterat
         catalogue=CATALOGUE,
         clock=clock,
         signer=Signer(b"s" * 32),
+        identifier_key=IDENTIFIER_KEY,
         views=views,
         partitions=PARTITIONS,
         deployment=DEPLOYMENT,

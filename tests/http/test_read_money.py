@@ -211,3 +211,7 @@ async def test_the_trail_says_who_read_changed_and_deleted_what(side: Reading) -
     assert (await side.get(f"/v1/admin/accounts/{account}/audit")).status_code == 403
     of_ada = await side.http.get(f"/v1/admin/accounts/{account}/audit", headers=side.admin())
     assert len(document(of_ada)["data"]) == 3
+    by_name = await side.http.get("/v1/admin/accounts/darkroom:ada/audit", headers=side.admin())
+    assert document(by_name) == document(of_ada)
+    nobody = await side.http.get("/v1/admin/accounts/ada/audit", headers=side.admin())
+    assert (nobody.status_code, nobody.json()["errors"][0]["field"]) == (400, "account")
