@@ -15,7 +15,7 @@ from infra.http.routing import port_of
 from ingest.intake import Intake, Who
 from ingest.money_shapes import grant_decoder, plan_decoder, refund_decoder
 from schemas.commands import AnyCommand, GrantCredits, RefundJob, SetPlan
-from schemas.identifiers import account_id
+from schemas.identifiers import PRODUCTS, account_id
 from schemas.refusals import JobUnknown
 from schemas.replies import BalanceChanged
 
@@ -76,8 +76,8 @@ async def _changed(
 def _named(intake: Intake, name: str) -> Who:
     """The account `PRODUCT:SUBJECT`, split at the first colon. Raises Problem 400."""
     product, colon, subject = name.partition(":")
-    if not (product and colon and subject):
-        raise bad_field("account", "Name it as PRODUCT:SUBJECT.")
+    if product not in PRODUCTS or not colon or not subject:
+        raise bad_field("account", f"Name it as PRODUCT:SUBJECT, with a product of {', '.join(PRODUCTS)}.")
     account = account_id(intake.ports.identifier_key, product, subject)
     return Who(account=account, product=product, subject=subject, actor="operator")
 

@@ -5,6 +5,8 @@ import hashlib
 import hmac
 from functools import lru_cache
 
+PRODUCTS = ("ai-image", "pix-loom", "spike-land", "workspace-images", "studio", "darkroom")
+
 _MASK = 0xFFFFFFFF
 _ACCOUNT_ID_CHARS = 26  # 26 base32 characters carry exactly the first 130 bits
 PARTITION_STREAM_PREFIX = "partition-"

@@ -19,9 +19,10 @@ from typing import Any
 
 import click
 
-from infra.cli.options import PRODUCTS, admin_token, data_option, known_stack, make_token
+from infra.cli.options import admin_token, data_option, known_stack, make_token
 from infra.local.errors import LocalError
 from infra.local.layout import Layout
+from schemas.identifiers import PRODUCTS
 
 PHOTOGRAPH = Path(__file__).resolve().parents[1] / "local" / "assets" / "photograph.jpg"
 _SCALE = 2

@@ -11,8 +11,8 @@ import click
 
 from infra.local.errors import LocalError
 from infra.local.layout import Layout, StackFile, read_stack_file
+from schemas.identifiers import PRODUCTS
 
-PRODUCTS = ("ai-image", "pix-loom", "spike-land", "workspace-images", "studio", "darkroom")
 DAY_S = 86_400
 TTL_MAX_S = 400 * DAY_S  # as infra.http.tokens has it, which is too slow to load for --help
 _F = TypeVar("_F", bound=Callable[..., Any])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from infra.cli.options import PRODUCTS
+from schemas.identifiers import PRODUCTS
 
 if TYPE_CHECKING:
     from infra.kafka.reader import KafkaLogReader

@@ -6,8 +6,9 @@ import uuid
 
 import click
 
-from infra.cli.options import DAY_S, PRODUCTS, TTL_MAX_S, data_option, known_stack, make_token
+from infra.cli.options import DAY_S, TTL_MAX_S, data_option, known_stack, make_token
 from infra.local.layout import Layout
+from schemas.identifiers import PRODUCTS
 
 
 @click.command()

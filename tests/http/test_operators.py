@@ -100,3 +100,10 @@ async def test_a_plan_is_set_by_name(operator: Side) -> None:
 async def test_only_operators_may(side: Side) -> None:
     for path in ("/v1/jobs/job_1:refund", "/v1/accounts/ai-image:bob:plan", "/v1/accounts/ai-image:bob:grant"):
         assert (await post(side, path, {})).status_code == 403
+
+
+@pytest.mark.parametrize("name", ["bob", "spike-land:", ":bob", "foo:bob"])
+async def test_an_account_that_cannot_be_is_named_by_its_field(operator: Side, name: str) -> None:
+    answer = await post(operator, f"/v1/accounts/{name}:grant", {"amount": 5})
+    assert (answer.status_code, decoded(answer)["errors"][0]["field"]) == (400, "account")
+    assert operator.decider.envelopes == []
