@@ -114,4 +114,4 @@ async def _key_ends(settings: Settings) -> dict[int, int]:
 async def test_an_age_below_an_hour_is_refused(stack: Stack) -> None:
     ran = await asyncio.to_thread(stack.darkroom, "sweep", "--older-than", "59m")
     assert ran.returncode == 2
-    assert "take 1h or more" in ran.stderr
+    assert "is 1h at least" in ran.stderr
