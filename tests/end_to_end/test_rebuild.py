@@ -124,7 +124,7 @@ async def test_a_switch_is_taken_back_and_back_again(stack: Stack, user: Client)
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--model", "moods"), "there is no read model moods; there are jobs, "),
+        (("--model", "moods"), "--model is none of jobs, balances, "),
         (("--back", "--model", "keys"), "There is nothing to switch back of keys"),
     ],
 )

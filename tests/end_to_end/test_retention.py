@@ -29,7 +29,7 @@ async def _put_under_a_short_plan(stack: Stack, user: Client) -> str:
     terms = replace(plan.products["darkroom"]["default"], results_ttl_ms=RESULTS_TTL_MS, originals="purge")
     products = {**plan.products, "darkroom": {**plan.products["darkroom"], "fleeting": terms}}
     partition = partition_of(account, settings.partitions)
-    short = replace(plan, version=plan.version + 1, products=products)
+    short = replace(plan, version=plan.version + 1_000, products=products)  # past what others have published here
     await append_to_partitions(settings, [partition], PublishPlan(short))
     async with Client(stack, "operator", role="admin") as operator:
         answer = await operator.http.post(f"/v1/accounts/{user.name}:plan", json={"plan": "fleeting"})
