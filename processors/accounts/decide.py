@@ -1,7 +1,7 @@
 """Decisions about plans, accounts and their credits. Pure: a draft in, events and answers in the draft out."""
 
 from processors.accounts import ledger
-from processors.accounts.entry import answered_before, idempotency_use, ignore, opened_account, refuse
+from processors.accounts.entry import admitted, idempotency_use, ignore, opened_account, refuse
 from processors.accounts.state import Account
 from processors.assets.state import Asset, asset_key, result_asset
 from processors.draft import Draft
@@ -40,8 +40,8 @@ def open_account(draft: Draft, command: cmd.OpenAccount) -> None:
 def set_plan(draft: Draft, command: cmd.SetPlan) -> None:
     """Put the account under another plan of its product; its regeneration, if that has one, counts from now."""
     account = draft.envelope.account
-    opened = opened_account(draft)
-    if opened is None or answered_before(draft):
+    opened = admitted(draft)
+    if opened is None:
         return
     header, terms, plan = opened
     if command.plan not in plan.products[header.product]:
@@ -55,8 +55,8 @@ def set_plan(draft: Draft, command: cmd.SetPlan) -> None:
 def grant_credits(draft: Draft, command: cmd.GrantCredits) -> None:
     """Add credits, plain or as a lot; a negative grant takes no more than what is spendable."""
     account = draft.envelope.account
-    opened = opened_account(draft)
-    if opened is None or answered_before(draft):
+    opened = admitted(draft)
+    if opened is None:
         return
     header, terms, _ = opened
     refusal = _refuse_grant(draft, header, command)
@@ -92,8 +92,8 @@ def _refuse_grant(draft: Draft, header: Account, command: cmd.GrantCredits) -> n
 def refund_job(draft: Draft, command: cmd.RefundJob) -> None:
     """Give a succeeded job's charge back, once, as long as its result is there."""
     account = draft.envelope.account
-    opened = opened_account(draft)
-    if opened is None or answered_before(draft):
+    opened = admitted(draft)
+    if opened is None:
         return
     header, terms, _ = opened
     result = typed(draft.get(asset_key(account, result_asset(command.job))), Asset)

@@ -33,6 +33,12 @@ def opened_account(draft: Draft) -> tuple[Account, AccountTerms, Plan] | None:
     return draft.header(account), terms, plan
 
 
+def admitted(draft: Draft) -> tuple[Account, AccountTerms, Plan] | None:
+    """`opened_account`, for a command that its key has not decided before; None once it is refused or answered again."""
+    opened = opened_account(draft)
+    return None if opened is None or answered_before(draft) else opened
+
+
 def answered_before(draft: Draft) -> bool:
     """Give the earlier answer again where the command's key has decided one; True when it did (or was refused)."""
     envelope = draft.envelope

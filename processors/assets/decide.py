@@ -1,6 +1,6 @@
 """Decisions about assets, albums, views and the bytes behind them. Pure."""
 
-from processors.accounts.entry import answered_before, idempotency_use, ignore, ignore_late, opened_account, refuse
+from processors.accounts.entry import admitted, idempotency_use, ignore, ignore_late, opened_account, refuse
 from processors.assets.purges import end_asset, live_asset, release_purge
 from processors.assets.state import Album, album_key, purge_key
 from processors.draft import Draft
@@ -19,8 +19,8 @@ ALBUMS_AN_ASSET_MAX = 50
 def register_asset(draft: Draft, command: cmd.RegisterAsset) -> None:
     """Number the asset; it is usable at once, because the decider knows it before any projection does."""
     account = draft.envelope.account
-    opened = opened_account(draft)
-    if opened is None or answered_before(draft):
+    opened = admitted(draft)
+    if opened is None:
         return
     header, terms, _ = opened
     known = live_asset(draft, account, command.asset)
@@ -47,8 +47,8 @@ def register_asset(draft: Draft, command: cmd.RegisterAsset) -> None:
 def delete_asset(draft: Draft, command: cmd.DeleteAsset) -> None:
     """Cancel the named jobs, as far as they live and use the asset, then end access to it."""
     account = draft.envelope.account
-    opened = opened_account(draft)
-    if opened is None or answered_before(draft):
+    opened = admitted(draft)
+    if opened is None:
         return
     asset = live_asset(draft, account, command.asset)
     if asset is None:
@@ -86,8 +86,8 @@ def set_visibility(draft: Draft, command: cmd.SetVisibility) -> None:
 def create_album(draft: Draft, command: cmd.CreateAlbum) -> None:
     """Make an empty album."""
     account = draft.envelope.account
-    opened = opened_account(draft)
-    if opened is None or answered_before(draft):
+    opened = admitted(draft)
+    if opened is None:
         return
     header, terms, _ = opened
     if draft.get(album_key(account, command.album)) is not None:

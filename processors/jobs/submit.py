@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import msgspec
 
 from processors.accounts import ledger
-from processors.accounts.entry import answered_before, idempotency_use, ignore, opened_account, refuse
+from processors.accounts.entry import admitted, idempotency_use, ignore, refuse
 from processors.accounts.state import Account
 from processors.assets.purges import end_asset, live_asset
 from processors.assets.state import Reuse, result_asset, reuse_key
@@ -21,7 +21,6 @@ from schemas.replies import GroupDecided, JobDecided, JobEndedAnswer
 
 BULK_LANE = "batch"
 STANDARD_LANE = "standard"
-PRIORITY_LANE = "priority"
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
@@ -37,8 +36,8 @@ class Priced(msgspec.Struct, frozen=True, gc=False):
 def submit_job(draft: Draft, command: cmd.SubmitJob) -> None:
     """Accept the job, reserve its price and release it if a slot is free; or refuse, and charge nothing."""
     account = draft.envelope.account
-    opened = opened_account(draft)
-    if opened is None or answered_before(draft):
+    opened = admitted(draft)
+    if opened is None:
         return
     header, terms, plan = opened
     live = live_job(draft, account, command.job)
@@ -66,8 +65,8 @@ def submit_job(draft: Draft, command: cmd.SubmitJob) -> None:
 def submit_group(draft: Draft, command: cmd.SubmitGroup) -> None:
     """Accept every job of the group or none; a refusal is that of the first job that cannot be accepted."""
     account = draft.envelope.account
-    opened = opened_account(draft)
-    if opened is None or answered_before(draft):
+    opened = admitted(draft)
+    if opened is None:
         return
     header, terms, plan = opened
     jobs: list[Priced] = []
