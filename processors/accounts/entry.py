@@ -34,7 +34,7 @@ def opened_account(draft: Draft) -> tuple[Account, AccountTerms, Plan] | None:
 
 
 def admitted(draft: Draft) -> tuple[Account, AccountTerms, Plan] | None:
-    """`opened_account`, for a command that its key has not decided before; None once it is refused or answered again."""
+    """`opened_account` for a command that its key has not decided; None once it is refused or answered again."""
     opened = opened_account(draft)
     return None if opened is None or answered_before(draft) else opened
 
