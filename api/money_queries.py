@@ -10,6 +10,7 @@ import msgspec
 
 from api.reading import NEWEST, OLDEST, PIN, QueryBase, last_within
 from infra.postgres.readers import Readers, Reads
+from schemas.amounts import window_start_ms
 from schemas.plans import Plan
 
 _ACCOUNT = """
@@ -206,12 +207,11 @@ async def _moment_of(reads: Reads, account: str, line: asyncpg.Record, plan_name
 
 
 _MONTH_MS = 31 * 86_400_000
-_DAY_MS = 86_400_000
 
 
 async def _sums(reads: Reads, account: str, version: int, time_ms: int) -> dict[str, int]:
     """Totals up to a line: those of the days before it, and of the lines of its day."""
-    day_ms = time_ms - time_ms % _DAY_MS
+    day_ms = window_start_ms("day", time_ms)
     days = await reads.row(_DAYS_BEFORE, account, day_ms)
     begun = await reads.row(_LINE_AT_TIME, account, day_ms - 1)
     lines = await reads.rows(_KINDS_SINCE, account, 0 if begun is None else begun[0], version)
