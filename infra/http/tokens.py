@@ -3,13 +3,14 @@
 Claims: `iss` "darkroom", `aud` the deployment, `sub` the subject, `product`, `plan`, `role` (`user` or `admin`),
 `workspace`, `jti` (the session id), `iat`, `exp` (at most 400 days ahead), and `idle_s` in session tokens: such a token
 also ends when it was not used for so many seconds (`infra.http.sessions`). A cookie carries the same text as a bearer.
+Of the product `workspace-images` a token with a `workspace` acts for the workspace's account, not for the user's own;
+in tokens of other products the claim changes nothing.
 No HTTP here, so that command line tools load it quickly.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 import secrets
 import time
@@ -32,7 +33,10 @@ LEEWAY_S = 5
 TOKEN_BYTES_MAX = 4096
 TTL_MAX_S = 400 * 86_400
 ADMIN = "admin"
+OWNER = "user"  # as an actor: whose own account it is
+_OF_WORKSPACES = ("workspace-images",)
 _CACHED_MAX = 20_000
+_TIME_MAX_S = 2**53
 _SESSION_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 
 
@@ -50,7 +54,11 @@ class SessionClaims(msgspec.Struct, frozen=True, gc=False):
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks, as the token says. `account` is the keyed hash of product and subject."""
+    """Who asks, as the token says. `account` is the keyed hash of product and `owner`, whose money is spent.
+
+    `subject` is always the user. `actor` is what commands say of who acts: "user" on one's own account, on a
+    workspace's account a keyed hash of the user (the id of the user's own account).
+    """
 
     account: str
     product: str
@@ -59,6 +67,12 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     role: str = "user"
     workspace: str | None = None
     session: SessionClaims | None = None
+    actor: str = OWNER
+
+    @property
+    def owner(self) -> str:
+        """The subject of the account itself: the workspace that the user acts for, else the user."""
+        return self.subject if self.actor == OWNER or self.workspace is None else self.workspace
 
     @property
     def is_admin(self) -> bool:
@@ -146,20 +160,8 @@ class TokenVerifier:
             )
         except (jwt.PyJWTError, ValueError) as error:
             raise TokenInvalid("The token is not valid for this deployment.") from error
-        self._check_times(claims)
+        check_times(claims, self._now_s(), TTL_MAX_S)
         return str(kid), key, claims
-
-    def _check_times(self, claims: Mapping[str, Any]) -> None:
-        now_s = self._now_s()
-        times = [claims["exp"], claims.get("nbf", 0), claims["iat"]]
-        if not all(isinstance(time_s, int | float) and math.isfinite(time_s) for time_s in times):
-            raise TokenInvalid("The token's times are no numbers.")
-        if times[0] > now_s + TTL_MAX_S:
-            raise TokenInvalid(f"The token ends more than {TTL_MAX_S // 86_400} days from now.")
-        if now_s >= times[0] + LEEWAY_S:
-            raise TokenInvalid("The token has expired; get a new one.")
-        if now_s < max(times[1:]) - LEEWAY_S:
-            raise TokenInvalid("The token is not valid yet.")
 
     def _caller(self, claims: Mapping[str, Any]) -> Caller:
         product, subject = claims["product"], claims["sub"]
@@ -167,14 +169,17 @@ class TokenVerifier:
         texts = (product, subject, plan, role, *(() if workspace is None else (workspace,)))
         if not all(isinstance(text, str) and text for text in texts) or ":" in product:
             raise TokenInvalid("The token names no usable product, subject, plan, role or workspace.")
+        own = account_id(self._identifier_key, product, subject)
+        shared = workspace if product in _OF_WORKSPACES else None
         return Caller(
-            account=account_id(self._identifier_key, product, subject),
+            account=own if shared is None else account_id(self._identifier_key, product, shared),
             product=product,
             subject=subject,
             plan=plan,
             role=role,
             workspace=workspace,
             session=_session(claims),
+            actor=OWNER if shared is None else own,
         )
 
 
@@ -183,6 +188,20 @@ class _Known(NamedTuple):
     ends_s: float
     kid: str
     key: Ed25519PublicKey
+
+
+def check_times(claims: Mapping[str, Any], now_s: float, ttl_max_s: int) -> None:
+    """Whether now lies in the token's time, by our clock and `LEEWAY_S` more. Raises TokenInvalid."""
+    times = [claims.get("exp"), claims.get("nbf", 0), claims.get("iat", 0)]
+    if not all(type(time_s) in (int, float) and 0 <= time_s <= _TIME_MAX_S for time_s in times):
+        raise TokenInvalid("The token's times are no numbers.")
+    ends_s, begins_s = times[0], max(times[1:])
+    if ends_s > now_s + ttl_max_s:
+        raise TokenInvalid(f"The token ends more than {ttl_max_s // 3600} hours from now.")
+    if now_s >= ends_s + LEEWAY_S:
+        raise TokenInvalid("The token has expired; get a new one.")
+    if now_s < begins_s - LEEWAY_S:
+        raise TokenInvalid("The token is not valid yet.")
 
 
 def _session(claims: Mapping[str, Any]) -> SessionClaims:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from infra.http.signing_keys import KeyFolder
-from infra.http.tokens import TokenInvalid, TokenVerifier, is_session_id, sign_token
+from infra.http.tokens import Caller, TokenInvalid, TokenVerifier, is_session_id, sign_token
 from schemas.identifiers import account_id
 from tests.http.fakes import make_keys
 
@@ -64,6 +64,19 @@ def test_a_signed_token_names_its_caller(folder: KeyFolder) -> None:
     assert is_session_id(caller.session.id)
 
 
+def test_a_workspace_is_whose_account_it_is_and_the_user_who_acts(folder: KeyFolder) -> None:
+    def caller_in(product: str, workspace: str | None) -> Caller:
+        return verifier(folder).verify(signed(folder, product=product, workspace=workspace))
+
+    own, shared = caller_in("workspace-images", None), caller_in("workspace-images", "w-1")
+    assert (own.account, own.owner, own.actor) == (account_id(IDENTIFIERS, "workspace-images", "ada"), "ada", "user")
+    assert (shared.account, shared.owner) == (account_id(IDENTIFIERS, "workspace-images", "w-1"), "w-1")
+    assert (shared.subject, shared.workspace, shared.actor) == ("ada", "w-1", own.account)
+    elsewhere, plain = caller_in("spike-land", "w-1"), caller_in("spike-land", None)
+    assert (elsewhere.account, elsewhere.owner, elsewhere.actor) == (plain.account, "ada", "user")
+    assert (elsewhere.workspace, plain.workspace) == ("w-1", None)
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -78,6 +91,8 @@ def test_a_signed_token_names_its_caller(folder: KeyFolder) -> None:
         {"exp": None},
         {"exp": NOW_S - 6},
         {"exp": "soon"},
+        {"exp": True},
+        {"exp": 10**400},
         {"iat": NOW_S + 60},
         {"nbf": NOW_S + 60},
         {"iat": None},
@@ -91,6 +106,8 @@ def test_a_signed_token_names_its_caller(folder: KeyFolder) -> None:
         {"idle_s": "long"},
         {"role": 1},
         {"plan": ""},
+        {"workspace": ""},
+        {"workspace": 7},
     ],
 )
 def test_wrong_claims_do_not_count(folder: KeyFolder, changed: dict[str, Any]) -> None:
