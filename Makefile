@@ -11,7 +11,7 @@ PYTHON ?= $(shell for name in python3.11 python3 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
 BIN := .venv/bin
 
-.PHONY: help setup setup-dev demo up test lint types imports bench-smoke gallery check clean python-3.11 jars pins
+.PHONY: help setup setup-dev demo up test contracts lint types imports bench-smoke gallery check clean python-3.11 jars pins
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -30,6 +30,9 @@ up: setup ## Serve on http://127.0.0.1:$(PORT) with data in $(DATA) until Ctrl-C
 
 test: setup-dev ## The whole test suite against the real servers
 	@$(BIN)/python -m pytest
+
+contracts: setup-dev ## Every endpoint of the five documents, and a table of what was checked
+	@$(BIN)/python -m pytest tests/contracts
 
 lint: setup-dev ## Style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

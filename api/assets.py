@@ -11,7 +11,6 @@ from starlette.responses import Response
 from api.asset_shapes import AlbumsQuery, AssetsQuery
 from api.cursors import FIRST_PIN, Cursor, write_cursor
 from api.documents import moment, moment_or_none, thumbnail_url
-from api.links import signed_url
 from api.lists import answer, milliseconds, next_cursor, page_start, scope_of
 from api.ports import ApiPorts
 from api.queries import AssetFilters, AssetRow
@@ -68,7 +67,7 @@ async def detail(ports: ApiPorts, account: str, row: AssetRow) -> dict[str, Any]
     document["created_at"] = moment(row.created_ms)
     document["updated_at"] = moment(row.changed_ms or row.created_ms)
     document["expires_at"] = moment_or_none(row.expires_ms)
-    document["signed_url"] = signed_url(ports, account, row.asset)
+    document["signed_url"] = ports.links.signed(account, row.asset)
     return document
 
 

@@ -16,6 +16,7 @@ from starlette.requests import Request
 
 from api.log_end import LogEnd, LogEndUnknown
 from api.reached import Progress
+from infra.http.cookies import POSITION_COOKIE, cookies_of, is_cookie_client
 from infra.http.last_positions import LastPositions
 from infra.http.problems import Problem, bad_field
 from infra.http.requests import header_once
@@ -46,10 +47,23 @@ class Consistency:
         """Return when the request may read. Raises Problem 400 for a position that cannot be, 503 after the wait."""
         demanded = header_once(request, "darkroom-position")
         own = self._last_positions.of(account)
+        if demanded is None and is_cookie_client(request.scope):
+            await self._reach_cookie(request, account)
         if demanded is not None:
             await self.reach(HEADER, demanded)
         if own is not None:
             await self._reach(own)
+
+    async def _reach_cookie(self, request: Request, account: str) -> None:
+        """Reach what another gateway has set as a cookie. One that cannot be, or of another account, is ignored."""
+        position = parse_position(cookies_of(request.scope).get(POSITION_COOKIE, ""))
+        if position is None or position.partition != partition_of(account, self._partitions):
+            return
+        try:
+            await self.reach(HEADER, str(position))
+        except Problem as problem:
+            if problem.status != 400:
+                raise
 
     async def reach(self, field: str, text: str) -> None:
         """Return when the position is reached. Raises Problem 400 naming the field where it cannot be, 503 later."""

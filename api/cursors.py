@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from api.signing import Signer
 from infra.http.problems import bad_field
+from infra.http.signing import Signer
 
 FIRST_PIN = (1 << 63) - 1
 

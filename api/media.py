@@ -22,7 +22,6 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from api.assets import detail, file_name
-from api.links import is_signed
 from api.lists import answer
 from api.ports import ApiPorts
 from api.queries import AssetRow
@@ -133,9 +132,9 @@ async def get_signed_media(request: Request) -> Response:
     """GET /v1/media/{account}/{id}?expires&signature: the link is the permission, until it expires."""
     ports, query = port_of(request, ApiPorts), query_of(request, SignedQuery)
     account, asset = request.path_params["account"], request.path_params["id"]
-    if not is_signed(ports, account, asset, query.expires, query.signature):
+    if not ports.links.is_signed(account, asset, query.expires, query.signature):
         raise _unknown(asset)
-    if query.expires * 1000 < ports.clock.now_ms():
+    if ports.links.has_expired(query.expires):
         raise Problem(403, "link-expired", "The link has expired; GET the asset for a new one.")
     accessed(request, asset, account=account)
     await ports.consistency.ready(request, account)

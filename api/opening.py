@@ -15,9 +15,10 @@ from api.log_end import KafkaLogEnd
 from api.ports import ApiPorts
 from api.queries import Queries
 from api.reached import Listener, Reached
-from api.signing import Signer
 from infra.clock import Clock
 from infra.http.last_positions import LastPositions
+from infra.http.media_links import open_links
+from infra.http.signing import open_signer
 from infra.http.tokens import read_secret
 from infra.kafka.ports import LogReader
 from infra.postgres.migrate import migrate_when_up
@@ -28,8 +29,6 @@ from infra.sealing.keys import KeyRing
 from infra.settings import Settings
 from infra.views import Views
 from schemas.catalogue import Catalogue
-
-SECRET = "link.key"
 
 
 @asynccontextmanager
@@ -62,7 +61,8 @@ async def open_api(
         objects=objects,
         catalogue=catalogue,
         clock=clock,
-        signer=Signer(read_secret(settings.secrets_dir, SECRET)),
+        signer=open_signer(settings),
+        links=open_links(settings, clock),
         identifier_key=read_secret(settings.secrets_dir, "identifier.key"),
         views=views,
         partitions=settings.partitions,

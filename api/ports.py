@@ -8,8 +8,9 @@ from api.archive_queries import ArchiveQueries
 from api.audit_queries import AuditQueries
 from api.consistency import Consistency
 from api.queries import Queries
-from api.signing import Signer
 from infra.clock import Clock
+from infra.http.media_links import MediaLinks
+from infra.http.signing import Signer
 from infra.s3.store import ObjectStore
 from infra.sealing.keys import KeyRing
 from infra.views import Views
@@ -29,6 +30,7 @@ class ApiPorts:
     catalogue: Catalogue
     clock: Clock
     signer: Signer
+    links: MediaLinks
     identifier_key: bytes
     views: Views
     partitions: int

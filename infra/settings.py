@@ -110,11 +110,15 @@ class SweepSettings(_Section):
 
 
 class GatewaySettings(_Section):
-    """Where the HTTP gateway listens, how clients reach it, and whose forwarded headers it believes."""
+    """Where the HTTP gateway listens, how clients reach it, whose forwarded headers it believes, whose pages it serves.
+
+    ``allowed_origins`` are those of other sites' pages that may send changes with a user's cookie.
+    """
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     public_url: str | None = None
+    allowed_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
 
     @field_validator("trusted_proxies")
@@ -126,6 +130,11 @@ class GatewaySettings(_Section):
             except ValueError as error:
                 raise ValueError(f"{proxy!r} is neither an IP address nor a network such as 10.0.0.0/8") from error
         return proxies
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Origins whose pages may act for users that a cookie names: the gateway's own, and those allowed."""
+        return (self.base_url, *self.allowed_origins)
 
     @property
     def base_url(self) -> str:

@@ -17,6 +17,7 @@ from infra.http.problems import Problem
 from infra.http.routing import port_of
 from ingest.intake import Decision, Intake, Who, caller_as_who
 from schemas.commands import AnyCommand, DeleteAsset, SetVisibility
+from schemas.positions import Position
 from schemas.refusals import AssetUnknown
 from schemas.replies import AssetDeletion, Refused
 
@@ -27,20 +28,28 @@ async def delete_asset(request: Request) -> Response:
     """DELETE /v1/assets/{id}: access ends now, live jobs on it are canceled, its bytes are purged soon after."""
     intake = port_of(request, Intake)
     who, asset = caller_as_who(caller_of(request)), request.path_params["id"]
-    last = intake.ports.last_positions.of(who.account)
-    if last is not None:
-        await intake.caught_up(last)  # jobs that were submitted a moment ago; a late read model does not keep the asset
-    jobs = await intake.ports.read_side.live_jobs_on(who.account, asset, JOBS_CANCELED_MAX)
-    decision = await _decided(request, intake, who, asset, "delete-asset", DeleteAsset(asset, tuple(jobs)))
-    answer = decision.answer if isinstance(decision.answer, AssetDeletion) else None
+    answer, position = await delete(intake, request, who, asset)
     document = {
         "id": asset,
         "status": "pending" if answer is None else "deleted",
         "canceled": [] if answer is None else list(answer.canceled),
         "balance": None if answer is None else answer.balance,
-        "position": str(decision.position),
+        "position": str(position),
     }
     return JsonAnswer(202 if answer is None else 200, document)
+
+
+async def delete(intake: Intake, request: Request, who: Who, asset: str) -> tuple[AssetDeletion | None, Position]:
+    """End access to the asset and cancel the jobs that work on it; None where that is on the log, not decided yet.
+
+    Raises Problem 404 for an asset that is not the account's, 410 for one that is gone, and 503.
+    """
+    last = intake.ports.last_positions.of(who.account)
+    if last is not None:
+        await intake.caught_up(last)  # jobs that were submitted a moment ago; a late read model does not keep the asset
+    jobs = await intake.ports.read_side.live_jobs_on(who.account, asset, JOBS_CANCELED_MAX)
+    decision = await _decided(request, intake, who, asset, "delete-asset", DeleteAsset(asset, tuple(jobs)))
+    return decision.answer if isinstance(decision.answer, AssetDeletion) else None, decision.position
 
 
 async def publish_asset(request: Request) -> Response:

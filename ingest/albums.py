@@ -14,8 +14,9 @@ from infra.http.requests import json_body
 from infra.http.routing import port_of
 from infra.sealing.content import ALBUM, AlbumSecrets, encode_secrets
 from ingest.asset_shapes import album_decoder, move_decoder
-from ingest.intake import Intake, caller_as_who
+from ingest.intake import Intake, Who, caller_as_who
 from schemas.commands import CreateAlbum, DeleteAlbum, MoveAssets
+from schemas.positions import Position
 from schemas.replies import AlbumAccepted, AssetsMovedAnswer
 
 _NO_ASSET = "The account has no such picture, or it is in as many albums as are possible."
@@ -57,21 +58,28 @@ async def move_assets(request: Request) -> Response:
     intake = port_of(request, Intake)
     who = caller_as_who(caller_of(request))
     body = await json_body(request, move_decoder)
-    minted = intake.minted(request)
     command = MoveAssets(request.path_params["id"], tuple(body.assets), body.from_album)
-    content = [command.album, command.from_album, *command.assets]
-    with intake.waiter(minted) as waiter:
-        position = await intake.append(request, who, minted, "move-assets", content, command)
-        decision = await intake.decided(request, who, waiter, position)
-    answer = decision.answer if isinstance(decision.answer, AssetsMovedAnswer) else None
+    answer, position = await move(intake, request, who, command)
     document: dict[str, Any] = {"album": command.album, "moved": None, "failed": None, "results": None}
     if answer is not None:
         unknown = frozenset(answer.unknown)
         results = [_moved(asset, asset not in unknown) for asset in command.assets]
         failed = sum(asset in unknown for asset in command.assets)
         document = {"album": command.album, "moved": len(results) - failed, "failed": failed, "results": results}
-    document["position"] = str(decision.position)
+    document["position"] = str(position)
     return JsonAnswer(202 if answer is None else 200, document)
+
+
+async def move(
+    intake: Intake, request: Request, who: Who, command: MoveAssets
+) -> tuple[AssetsMovedAnswer | None, Position]:
+    """Move the pictures; None where that is on the log, not decided yet. Raises Problem 404 and 503."""
+    minted = intake.minted(request)
+    content = [command.album, command.from_album, *command.assets]
+    with intake.waiter(minted) as waiter:
+        position = await intake.append(request, who, minted, "move-assets", content, command)
+        decision = await intake.decided(request, who, waiter, position)
+    return decision.answer if isinstance(decision.answer, AssetsMovedAnswer) else None, decision.position
 
 
 def _moved(asset: str, success: bool) -> dict[str, Any]:

@@ -8,8 +8,9 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra.remote.fetch import URL_CHARS_MAX
+from ingest.forms import FILE_NAME_CHARS_MAX
 from ingest.pictures import FILE_BYTES_MAX
-from ingest.uploads import ALBUM_CHARS_MAX, FILE_NAME_CHARS_MAX
+from ingest.uploads import ALBUM_CHARS_MAX
 
 MOVED_MAX = 100
 NAME_CHARS_MAX = 200

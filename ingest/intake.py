@@ -21,6 +21,7 @@ from starlette.requests import Request
 
 from infra.http.audit import accessed
 from infra.http.auth import add_headers, set_header
+from infra.http.cookies import POSITION_COOKIE, is_cookie_client, set_cookie
 from infra.http.problems import Problem, of_status
 from infra.http.refusals import problem_of
 from infra.http.requests import header_once
@@ -35,6 +36,7 @@ from ingest.idempotency import checked_key, idempotency_key
 from ingest.jobs import ParamsChecker
 from ingest.ports import IngestPorts, KnownSizes
 from ingest.replies import TooManyWaiters, Waiter
+from ingest.shapes import Preference, preference_of
 from ingest.uploads import UploadPlaces
 from schemas.commands import AnyCommand
 from schemas.identifiers import partition_of
@@ -77,6 +79,12 @@ class Intake:
         self.fetches = UploadPlaces(per_account=4)
         self.batches = UploadPlaces(BATCHES_MAX, ACCOUNT_BATCHES_MAX, what="batch")
         self._subjects: OrderedDict[str, str] = OrderedDict()
+
+    def waiting(self, request: Request, who: Who) -> Preference:
+        """How long a submit of this product waits for its result: as `Prefer` says, else as long as its plan does."""
+        terms = self.ports.plan.terms(who.product, who.plan)
+        wait_s = 0 if terms is None else terms.wait_default_ms // 1000
+        return preference_of(request, Preference(wait_s, True, None))
 
     def minted(self, request: Request) -> Minted:
         """Ids for one request: one random text under several prefixes, and the key it is repeated with."""
@@ -171,6 +179,8 @@ class Intake:
         """Tell the client, and this gateway's reads, how far the account has come."""
         self.ports.last_positions.note(who.account, position)
         set_header(request.scope, b"darkroom-position", str(position).encode())
+        if is_cookie_client(request.scope):
+            set_cookie(request.scope, POSITION_COOKIE, str(position))
 
     async def reply_or_outcome(
         self, waiter: Waiter, who: Who, job: str, wait_s: float, *, ended: bool, ask_first: bool = False
@@ -223,8 +233,10 @@ class Minted(msgspec.Struct, frozen=True):
 
 
 def caller_as_who(caller: Caller) -> Who:
-    """The caller's own account."""
-    return Who(account=caller.account, product=caller.product, subject=caller.subject, plan=caller.plan)
+    """The account that the caller acts for, its own or a workspace's."""
+    return Who(
+        account=caller.account, product=caller.product, subject=caller.owner, plan=caller.plan, actor=caller.actor
+    )
 
 
 def broken() -> Problem:

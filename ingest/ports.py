@@ -8,6 +8,7 @@ from typing import Protocol
 
 from infra.clock import Clock
 from infra.http.last_positions import LastPositions
+from infra.http.media_links import MediaLinks
 from infra.ids import IdSource
 from infra.kafka.ports import Appender
 from infra.postgres.outcomes import JobOutcome, JobOwner, KnownAsset
@@ -17,6 +18,7 @@ from infra.s3.store import ObjectStore
 from infra.sealing.keys import KeyRing
 from ingest.replies import Waiters
 from schemas.catalogue import Catalogue
+from schemas.plans import Plan
 from schemas.positions import Position
 
 Size = tuple[int, int]
@@ -63,7 +65,10 @@ class ReadSide(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestPorts:
-    """Ports and settings of the writing side. `decision_wait_s` bounds how long an answer waits for its decision."""
+    """Ports and settings of the writing side. `decision_wait_s` bounds how long an answer waits for its decision.
+
+    `plan` is the one of this gateway's plan file: what may be told before a decision, which goes by the plan in force.
+    """
 
     appender: Appender
     waiters: Waiters
@@ -77,6 +82,8 @@ class IngestPorts:
     identifier_key: bytes
     partitions: int
     base_url: str
+    links: MediaLinks
+    plan: Plan
     remote: RemoteFetcher = field(default_factory=GuardedFetcher)
     decision_wait_s: float = 10.0
     ask_read_side_after_s: float = 1.0

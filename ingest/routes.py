@@ -1,6 +1,8 @@
-"""Every write path in one table: those of jobs and money, and those of pictures and albums."""
+"""Every write path in one table: the native ones of jobs, money, pictures and albums, and those of the documents."""
 
 from infra.http.routing import Operation
 from ingest import asset_routes, job_routes
 
-ROUTES: tuple[Operation, ...] = (*job_routes.ROUTES, *asset_routes.ROUTES)
+CONTRACTS: tuple[Operation, ...] = ()
+
+ROUTES: tuple[Operation, ...] = (*job_routes.ROUTES, *asset_routes.ROUTES, *CONTRACTS)

@@ -113,16 +113,16 @@ _DECIDED = Preference(0, True, None)
 _RESPOND_ASYNC = Preference(0, True, "respond-async")
 
 
-def preference_of(request: Request) -> Preference:
-    """What `Prefer` (RFC 7240) asks for: nothing and `respond-async` the decision, `wait=N` the result within N s,
-    `wait=0` only that the command is on the log.
+def preference_of(request: Request, default: Preference = _DECIDED) -> Preference:
+    """What `Prefer` (RFC 7240) asks for: `respond-async` the decision, `wait=N` the result within N s, `wait=0` only
+    that the command is on the log, nothing the `default`, which is the decision.
 
     Unknown preferences are ignored, as the RFC wants; a wait outside 0 to WAIT_MAX_S raises Problem 400.
     """
     header = headers_of(request.scope).get(b"prefer")
     if header is None:
-        return _DECIDED
-    found = _DECIDED
+        return default
+    found = default
     for part in header.decode("latin-1").split(","):
         preference = part.split(";")[0].replace(" ", "").replace('"', "").lower()
         if preference == "respond-async":

@@ -30,8 +30,10 @@ from infra.http import session_routes
 from infra.http.addresses import server_arguments
 from infra.http.application import build_application
 from infra.http.auth import BearerGate
+from infra.http.doors import Doors, Gates
 from infra.http.last_positions import LastPositions
 from infra.http.limits import GatewayLock, Limiter, LimitSettings
+from infra.http.media_links import open_links
 from infra.http.observe import AccessLog
 from infra.http.openapi import openapi_document
 from infra.http.pages import Check, pages
@@ -45,7 +47,7 @@ from infra.kafka.client import BrokersUnreachable, start_client
 from infra.kafka.follower import KafkaFollower
 from infra.kafka.reader import KafkaLogReader
 from infra.logs import get_logger
-from infra.plans import load_catalogue
+from infra.plans import load_catalogue, load_plan
 from infra.postgres.data_keys import PostgresKeyTable
 from infra.postgres.pool import READERS_OF_BOTH_PARTS, create_pool
 from infra.postgres.readers import Readers
@@ -124,9 +126,12 @@ def make_application(settings: Settings, parts: Part, limits: LimitSettings) -> 
 
     operations = _operations(parts)
     document = openapi_document(operations, version=_version(), server_url=settings.gateway.base_url)
+    limiter = Limiter(limits)
+    native = BearerGate(log.authenticator, limiter, log.addresses)
+    doors = Doors(log.authenticator, limiter, log.addresses, identifier_key, settings.gateway.origins)
     return build_application(
         operations,
-        BearerGate(log.authenticator, Limiter(limits), log.addresses),
+        Gates(native, doors),
         ports,
         pages=pages(document, checks),
         lifespan=lifespan,
@@ -246,6 +251,8 @@ async def _start_ingest(shared: _Shared, stack: AsyncExitStack, checks: dict[str
             partitions=settings.partitions,
             base_url=settings.gateway.base_url,
             remote=GuardedFetcher(load_remote_settings().allow),
+            links=open_links(settings, SystemClock()),
+            plan=load_plan(settings),
         )
     )
 

@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from infra.clock import SystemClock
 from infra.http.addresses import SECRET, AddressHasher
 from infra.http.audit import AccessTrail
+from infra.http.did import DidVerifier
 from infra.http.session_log import LogSessions
 from infra.http.session_routes import SessionPorts
 from infra.http.sessions import Authenticator, SessionTable
@@ -22,6 +23,8 @@ from infra.kafka.reader import KafkaLogReader
 from infra.kafka.records import KafkaRecords
 from infra.settings import Settings
 
+DID_PRODUCT = "pix-loom"  # whose document takes DIDs' own tokens
+
 
 class GatewayLog:
     """One per gateway process. The gate and the trail are there before the connections are."""
@@ -30,7 +33,8 @@ class GatewayLog:
         """Raises OperatorError where a secret is missing."""
         self._settings, self._clock, self._table = settings, SystemClock(), SessionTable()
         verifier = TokenVerifier(KeyFolder(settings.secrets_dir / "jwt"), identifier_key, settings.deployment)
-        self.authenticator = Authenticator(verifier, self._table, self._clock)
+        did = DidVerifier(identifier_key, settings.deployment, DID_PRODUCT)
+        self.authenticator = Authenticator(verifier, self._table, self._clock, did)
         self.addresses = AddressHasher(read_secret(settings.secrets_dir, SECRET))
         self.trail = AccessTrail(self._clock, SystemIds(), self.addresses, settings.partitions, registry=registry)
         self._sessions: LogSessions | None = None

@@ -14,8 +14,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infra.http.audit import AccessTrail
 from infra.http.observe import AccessLog, HttpMetrics, Observed
-from infra.http.problems import EXCEPTION_HANDLERS, answer_to
 from infra.http.routing import Gate, Operation, admitted, routes_of
+from infra.http.wording import EXCEPTION_HANDLERS, answer_to
+from schemas.wire.surface import Surface
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 
@@ -38,7 +39,14 @@ def build_application(
     routes: list[BaseRoute] = [*routes_of(operations, gate), *pages]
     app = Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS, lifespan=lifespan)
     app.router.redirect_slashes = False
-    return Observed(_Shortcut(app, operations, gate), ports, HttpMetrics(registry), access_log, trail)
+    surfaces = surfaces_of(operations)
+    return Observed(_Shortcut(app, operations, gate), ports, HttpMetrics(registry), access_log, trail, surfaces)
+
+
+def surfaces_of(operations: Sequence[Operation]) -> tuple[Surface, ...]:
+    """The contracts of these operations, those with longer paths first: `/api/ai/images` before `/api/ai`."""
+    found = {id(row.surface): row.surface for row in operations if row.surface is not None}
+    return tuple(sorted(found.values(), key=lambda surface: -max(map(len, surface.prefixes))))
 
 
 class _Shortcut:

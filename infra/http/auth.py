@@ -44,16 +44,14 @@ class BearerGate:
             raise Problem(403, "forbidden", "This operation needs a token with the role admin.")
 
     def _caller(self, scope: Scope) -> Caller:
-        header = _authorization(scope)
-        if header is None:
+        token = bearer_token(scope)
+        if token is None:
             detail = "Send a token of this deployment as `Authorization: Bearer …`."
             raise Problem(401, "unauthenticated", detail, headers={"WWW-Authenticate": _CHALLENGE})
-        if header[: len(_SCHEME)].lower() != _SCHEME:
-            raise _invalid("The Authorization header must hold a bearer token.")
         try:
-            return self._authenticator.caller(header[len(_SCHEME) :].strip())
+            return self._authenticator.caller(token)
         except TokenInvalid as error:
-            raise _invalid(str(error)) from error
+            raise invalid_token(str(error)) from error
 
     def _count(self, scope: Scope, limit: str, who: str) -> None:
         standing = self._limiter.hit(limit, who)
@@ -84,15 +82,20 @@ def set_header(scope: Scope, name: bytes, value: bytes) -> None:
     noted[:] = [(name, value), *(header for header in noted if header[0] != name)]
 
 
-def _authorization(scope: Scope) -> str | None:
+def bearer_token(scope: Scope) -> str | None:
+    """The token in the Authorization header, None without one. Raises Problem 401 for a header that holds none."""
     found = headers_of(scope).get(b"authorization")
     if found is None:
         return None
     if count_of(scope, b"authorization") > 1:
-        raise _invalid("There is more than one Authorization header.")
-    return found.decode("latin-1")
+        raise invalid_token("There is more than one Authorization header.")
+    header = found.decode("latin-1")
+    if header[: len(_SCHEME)].lower() != _SCHEME:
+        raise invalid_token("The Authorization header must hold a bearer token.")
+    return header[len(_SCHEME) :].strip()
 
 
-def _invalid(detail: str) -> Problem:
+def invalid_token(detail: str) -> Problem:
+    """401 for a token that does not count."""
     challenge = f'{_CHALLENGE}, error="invalid_token"'
     return Problem(401, "token-invalid", detail, headers={"WWW-Authenticate": challenge})

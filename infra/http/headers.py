@@ -23,3 +23,8 @@ def count_of(scope: Scope, name: bytes) -> int:
     if len(headers) == len(scope["headers"]):
         return 1
     return sum(key == name for key, _ in scope["headers"])
+
+
+def noted_headers(scope: Scope) -> dict[bytes, bytes]:
+    """What has been noted for the answer, by lower-case name; of several of one name the last."""
+    return dict(scope.get("darkroom.headers", ()))

@@ -12,17 +12,18 @@ import math
 import os
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
 from limits import RateLimitItemPerSecond
 from limits.storage import MovingWindowSupport, Storage, storage_from_string
 from limits.strategies import MovingWindowRateLimiter
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.errors import OperatorError
+from schemas.wire.surface import Limit
 
 _KEYS_MAX = 50_000
 
@@ -30,8 +31,9 @@ _KEYS_MAX = 50_000
 class LimitSettings(BaseSettings):
     """Limits of the native surface, from `DARKROOM_LIMITS__*`: requests a window of `window_s`, per account.
 
-    `gateways` is how many gateway processes the deployment runs; more than one needs `store_uri` (as the `limits`
-    library writes it, `redis://host:6379`).
+    `amounts` changes the documented amounts of contracts' limits by their names, `guest_jobs_a_day` is what all guests
+    of one address may submit together. `gateways` is how many gateway processes the deployment runs; more than one
+    needs `store_uri` (as the `limits` library writes it, `redis://host:6379`).
     """
 
     model_config = SettingsConfigDict(env_prefix="DARKROOM_LIMITS__", frozen=True, extra="ignore")
@@ -39,17 +41,23 @@ class LimitSettings(BaseSettings):
     window_s: int = Field(default=60, ge=1, le=3600)
     requests: int = Field(default=300_000, ge=1)
     uploads: int = Field(default=12_000, ge=1)
+    amounts: Mapping[str, PositiveInt] = {}
+    guest_jobs_a_day: int = Field(default=30, ge=1)
     gateways: int = Field(default=1, ge=1)
     store_uri: str | None = None
 
 
 class Standing(NamedTuple):
-    """How a caller stands after a request: `reset_s` counts until the window has room again (0: it has)."""
+    """How a caller stands after a request: `reset_s` counts until the window has room again (0: it has).
+
+    `oldest_ends_s` is when (seconds since 1970) the oldest request that counts leaves the window.
+    """
 
     allowed: bool
     limit: int
     remaining: int
     reset_s: int
+    oldest_ends_s: int = 0
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """`RateLimit-*` of the answer, and `Retry-After` when the request was turned away."""
@@ -142,6 +150,7 @@ class Limiter:
                 f"{settings.gateways} gateways need a shared store for their limits: set DARKROOM_LIMITS__STORE_URI."
             )
         self._now_s = now_s
+        self._amounts = {"guest-jobs-a-day": settings.guest_jobs_a_day, **settings.amounts}
         self._memory = WindowStorage(now_s) if settings.store_uri is None else None
         self._windows = MovingWindowRateLimiter(self._memory or storage_from_string(str(settings.store_uri)))
         self._items = {
@@ -150,8 +159,18 @@ class Limiter:
         }
 
     def hit(self, name: str, caller: str) -> Standing:
-        """Count one request of `caller` in the window `name`."""
-        item = self._items[name]
+        """Count one request of `caller` in the window `name` of the settings."""
+        return self._hit(self._items[name], name, caller)
+
+    def hit_limit(self, limit: Limit, caller: str) -> Standing:
+        """Count one request of `caller` in a contract's window."""
+        item = self._items.get(limit.name)
+        if item is None:
+            amount = self._amounts.get(limit.name, limit.amount)
+            item = self._items[limit.name] = RateLimitItemPerSecond(amount, limit.window_s)
+        return self._hit(item, limit.name, caller)
+
+    def _hit(self, item: RateLimitItemPerSecond, name: str, caller: str) -> Standing:
         limit, window_s = int(item.amount), int(item.get_expiry())
         if self._memory is not None:
             allowed, count, oldest_s = self._memory.hit(f"{name}/{caller}", limit, window_s)
@@ -160,7 +179,7 @@ class Limiter:
             allowed = self._windows.hit(item, name, caller)
             reset_at_s, remaining = self._windows.get_window_stats(item, name, caller)
         reset_s = 0 if remaining else max(0, math.ceil(reset_at_s - self._now_s()))
-        return Standing(allowed, limit, remaining, reset_s)
+        return Standing(allowed, limit, remaining, reset_s, math.ceil(reset_at_s))
 
 
 class GatewayLock:

@@ -21,11 +21,22 @@ from infra.http.audit import AccessTrail
 from infra.http.headers import headers_of
 from infra.http.routing import operation_of
 from infra.http.traces import trace_from
+from infra.http.wording import surface_of
+from schemas.wire.surface import Surface
 
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _FIXED_HEADERS: list[tuple[bytes, bytes]] = [
     (b"x-content-type-options", b"nosniff"),
 ]
+# Of a contract's answers, where they do not say otherwise: what they hold is no page and belongs in no frame.
+_GUARDS: dict[bytes, bytes] = {
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"no-referrer",
+    b"permissions-policy": b"camera=(), geolocation=(), microphone=()",
+    b"cross-origin-opener-policy": b"same-origin",
+}
+_TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
 _QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
@@ -94,6 +105,13 @@ class AccessLog:
             self._lines.clear()
 
 
+def _missing_guards(scope: Scope, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The guards that the answer does not set itself."""
+    named = {name for name, _ in headers}
+    guards = [guard for guard in _GUARDS.items() if guard[0] not in named]
+    return [*guards, _TRANSPORT] if scope.get("scheme") == "https" else guards
+
+
 def _write_to_stderr(lines: bytes) -> None:
     sys.stderr.buffer.write(lines)
     sys.stderr.buffer.flush()
@@ -109,8 +127,10 @@ class Observed:
         metrics: HttpMetrics,
         access_log: AccessLog | None,
         trail: AccessTrail | None = None,
+        surfaces: tuple[Surface, ...] = (),
     ) -> None:
         """`ports` may be filled after this call, while the application starts."""
+        self._surfaces = surfaces
         self._app, self._ports, self._metrics, self._access_log = app, ports, metrics, access_log
         self._trail = trail
 
@@ -122,6 +142,7 @@ class Observed:
         trace = trace_from(headers_of(scope).get(b"traceparent"))
         scope["darkroom.trace"] = trace
         scope["darkroom.ports"] = self._ports
+        scope["darkroom.surfaces"] = self._surfaces
         noted: list[tuple[bytes, bytes]] = [(b"traceparent", trace.traceparent.encode())]
         scope["darkroom.headers"] = noted
         status = 499  # what stands in the log when the client hung up before an answer began
@@ -131,6 +152,8 @@ class Observed:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], *noted, *_FIXED_HEADERS]
+                if surface_of(scope) is not None:
+                    message["headers"] += _missing_guards(scope, message["headers"])
             await send(message)
 
         try:

@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from infra.http.problems import ProblemDocument
 from infra.http.routing import JSON, PROBLEM_JSON, Answer, Body, Operation
+from schemas.wire.surface import Surface
 
 _REF = "#/components/schemas/{model}"
 _SECURITY: Mapping[str, list[dict[str, list[str]]]] = {"public": [], "optional": [{"bearer": []}, {}]}
@@ -45,13 +46,41 @@ def openapi_document(operations: Sequence[Operation], *, version: str, server_ur
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": server_url}],
-        "tags": [{"name": tag, "description": text} for tag, text in _TAGS.items() if tag in used],
+        "tags": [{"name": tag, "description": text} for tag, text in _tags(operations).items() if tag in used],
         "paths": paths,
         "components": {
             "schemas": schemas.definitions,
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": _security_schemes(operations),
         },
     }
+
+
+def _tags(operations: Sequence[Operation]) -> dict[str, str]:
+    surfaces = [operation.surface for operation in operations if operation.surface is not None]
+    return {**_TAGS, **{surface.title: surface.summary for surface in surfaces}}
+
+
+def _security_schemes(operations: Sequence[Operation]) -> dict[str, Any]:
+    schemes: dict[str, Any] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+    for operation in operations:
+        for cookie in _cookies(operation.surface):
+            schemes[cookie] = {"type": "apiKey", "in": "cookie", "name": cookie}
+    return schemes
+
+
+def _cookies(surface: Surface | None) -> list[str]:
+    """The cookies that tell who asks."""
+    return [] if surface is None else [cookie for cookie in (surface.cookie, surface.guest_cookie) if cookie]
+
+
+def _security(operation: Operation) -> list[dict[str, list[str]]]:
+    """How the caller is known: by any one of these."""
+    surface = operation.surface
+    if surface is None or operation.access == "public":
+        return _SECURITY.get(operation.access, [{"bearer": []}])
+    ways: list[dict[str, list[str]]] = [{"bearer": []}] if surface.bearer else []
+    ways += [{cookie: []} for cookie in _cookies(surface)]
+    return [*ways, {}] if surface.guest_cookie or operation.access == "optional" else ways
 
 
 class _Schemas:
@@ -73,6 +102,8 @@ def _schemas(operations: Sequence[Operation]) -> _Schemas:
         if operation.body is not None and operation.body.model is not None:
             models[operation.body.model] = None
         models.update((answer.model, None) for answer in operation.answers.values() if answer.model is not None)
+        if operation.surface is not None and operation.surface.error_model is not None:
+            models[operation.surface.error_model] = None
     return _Schemas(models)
 
 
@@ -84,7 +115,7 @@ def _operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
         "description": operation.description or operation.summary,
         "parameters": _parameters(operation),
         "responses": _responses(operation, schemas),
-        "security": _SECURITY.get(operation.access, [{"bearer": []}]),
+        "security": _security(operation),
     }
     if operation.body is not None:
         document["requestBody"] = _body(operation.body, schemas)
@@ -140,6 +171,8 @@ def _inlined(value: Any, definitions: Mapping[str, Any]) -> Any:
 
 
 def _responses(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+    if operation.surface is not None:
+        return _contract_responses(operation, operation.surface, schemas)
     limited = bool(operation.limit) and operation.access != "public"
     headers = _LIMIT_HEADERS if limited else {}
     responses = {str(status): _answer(answer, schemas, headers) for status, answer in operation.answers.items()}
@@ -148,6 +181,17 @@ def _responses(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
         statuses |= {401, *((403,) if operation.access == "admin" else ()), *((429,) if limited else ())}
     for status in sorted(statuses):
         responses.setdefault(str(status), _problem(status, schemas))
+    return responses
+
+
+def _contract_responses(operation: Operation, surface: Surface, schemas: _Schemas) -> dict[str, Any]:
+    headers = _LIMIT_HEADERS if operation.limits else {}
+    responses = {str(status): _answer(answer, schemas, headers) for status, answer in operation.answers.items()}
+    for status in sorted(operation.problems):
+        document: dict[str, Any] = {"description": f"{HTTPStatus(status).phrase}."}
+        if surface.error_model is not None:
+            document["content"] = {JSON: {"schema": schemas.ref(surface.error_model)}}
+        responses.setdefault(str(status), document)
     return responses
 
 

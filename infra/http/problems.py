@@ -9,21 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from infra.http.routing import PROBLEM_JSON
-from infra.http.traces import trace_id_of
-from infra.logs import get_logger
+from schemas.refusals import AnyRefusal
+from schemas.wire.surface import WireAnswer
 
 _TYPE_PREFIX = "urn:darkroom:problem:"
-_log = get_logger(__name__)
 _encoder = msgspec.json.Encoder()
 
 # Codes of faults that the server layer itself finds; domain codes stand beside their refusals.
@@ -79,7 +75,10 @@ class ProblemDocument(BaseModel):
 
 
 class Problem(Exception):
-    """An error answer. `detail` is one clear sentence with the cure; `extra` holds the code's own members."""
+    """An error answer. `detail` is one clear sentence with the cure; `extra` holds the code's own members.
+
+    `refusal` is what the decider said, where that is the cause: contracts word it in their own way.
+    """
 
     def __init__(
         self,
@@ -90,9 +89,11 @@ class Problem(Exception):
         errors: Sequence[FieldError] = (),
         headers: Mapping[str, str] | None = None,
         extra: Mapping[str, object] | None = None,
+        refusal: AnyRefusal | None = None,
     ) -> None:
         super().__init__(f"{status} {code}: {detail}")
         self.status, self.code, self.detail = status, code, detail
+        self.refusal = refusal
         self.errors = tuple(errors)
         self.headers = dict(headers or {})
         self.extra = dict(extra or {})
@@ -112,6 +113,14 @@ class Problem(Exception):
         if trace_id is not None:
             document["trace_id"] = trace_id
         return document
+
+
+class WireProblem(Problem):
+    """An error that a contract has worded already; it goes out as it is."""
+
+    def __init__(self, answer: WireAnswer) -> None:
+        super().__init__(answer.status, "contract", f"answered as {answer.document}")
+        self.answer = answer
 
 
 def type_of(code: str) -> str:
@@ -180,47 +189,3 @@ def _sentence(item: ErrorDetails) -> str:
         return words.format(**item.get("ctx", {})).replace("'", "")
     text = item["msg"].removeprefix("Value error, ")
     return text if text.endswith(".") else text + "."
-
-
-async def _on_problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)
-    return problem_response(error, trace_id_of(request.scope))
-
-
-async def _on_http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    details = {
-        404: f"There is nothing at {request.url.path}; /docs lists what there is.",
-        405: f"{request.method} is not possible at {request.url.path}; `Allow` lists what is.",
-    }
-    detail = details.get(error.status_code)
-    headers = dict(error.headers or {})
-    return problem_response(of_status(error.status_code, detail, headers), trace_id_of(request.scope))
-
-
-async def _on_disconnect(request: Request, error: Exception) -> Response:
-    return Response(status_code=499)  # nobody reads it; what was appended stays on the log
-
-
-async def _on_fault(request: Request, error: Exception) -> Response:
-    request.scope["darkroom.fault_answered"] = True
-    _log.error("request-failed", path=request.url.path, exc_info=error)
-    detail = "The server failed; the request may be repeated with the same Idempotency-Key. Name `trace_id` in reports."
-    return problem_response(of_status(500, detail), trace_id_of(request.scope))
-
-
-EXCEPTION_HANDLERS: dict[Any, Any] = {
-    Problem: _on_problem,
-    HTTPException: _on_http_exception,
-    ClientDisconnect: _on_disconnect,
-    Exception: _on_fault,
-}
-
-
-async def answer_to(request: Request, error: Exception) -> Response:
-    """The answer to whatever a handler raised, as `EXCEPTION_HANDLERS` say."""
-    for kind in type(error).__mro__:
-        if kind in EXCEPTION_HANDLERS:
-            response: Response = await EXCEPTION_HANDLERS[kind](request, error)
-            return response
-    raise error

@@ -18,7 +18,9 @@ _PLAN_MISSING_RETRY_S = 5
 
 def problem_of(refusal: no.AnyRefusal, now_ms: int) -> Problem:
     """The answer to a refused command; `now_ms` is what Retry-After counts from."""
-    return REFUSALS[type(refusal)](refusal, now_ms)
+    problem = REFUSALS[type(refusal)](refusal, now_ms)
+    problem.refusal = refusal
+    return problem
 
 
 def _insufficient_credits(refusal: no.InsufficientCredits, _: int) -> Problem:

@@ -18,6 +18,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
+from schemas.wire.surface import Described, Limit, Surface
+
 Handler = Callable[[Request], Awaitable[Response]]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Access = Literal["bearer", "admin", "public", "optional"]
@@ -65,7 +67,8 @@ class Operation:
     its names. `problems` lists the 4xx and 5xx statuses beside those that every operation has. `limit` names the
     moving window that counts it ("" counts nowhere). `access` "optional" takes requests without a token too, counted by
     their address. `audit` is what it does to what it names, for the topic
-    `accesses`; None where nothing of an account is touched.
+    `accesses`; None where nothing of an account is touched. `surface` is the documented contract that it belongs to,
+    None for the native one; its windows are `limits` then.
     """
 
     method: Method
@@ -84,6 +87,8 @@ class Operation:
     headers: type[BaseModel] | None = None
     body: Body | None = None
     problems: tuple[int, ...] = ()
+    surface: Surface | None = None
+    limits: tuple[Limit, ...] = ()
 
     @property
     def public_path(self) -> str:
@@ -94,6 +99,52 @@ class Operation:
     def path_names(self) -> tuple[str, ...]:
         """The names in the path, in order."""
         return tuple(_PARAMETER.findall(self.public_path))
+
+
+def contract_row(
+    surface: Surface,
+    method: Method,
+    path: str,
+    handler: Handler,
+    described: Described,
+    audit: Audit | None = None,
+    access: Access = "bearer",
+) -> Operation:
+    """The row of a documented operation: one line in a route table, the rest as its wire file describes it."""
+    return Operation(
+        method=method,
+        path=path,
+        handler=handler,
+        name=described.name,
+        summary=described.summary,
+        description=described.description,
+        tag=surface.title,
+        answers={status: _contract_answer(shape) for status, shape in described.answers.items()},
+        access=access,
+        limit="",
+        audit=audit,
+        path_parameters=described.path,
+        query=described.query,
+        body=_contract_body(described),
+        problems=described.errors,
+        surface=surface,
+        limits=described.limits,
+    )
+
+
+def _contract_answer(shape: type[BaseModel] | str) -> Answer:
+    if isinstance(shape, str):
+        return Answer(description="As the document says.", media=shape)
+    return Answer(description="As the document says.", model=shape)
+
+
+def _contract_body(described: Described) -> Body | None:
+    body = described.body
+    if body is None:
+        return None
+    if isinstance(body, type):
+        return Body(model=body, media=described.media, example=described.example)
+    return Body(schema=body, media=described.media, example=described.example)
 
 
 class Gate(Protocol):

@@ -162,15 +162,36 @@ class SessionTable:
         return None if seen is None else seen.until_ms
 
 
+class SelfSigned(Protocol):
+    """Tokens that are signed by a key which they name themselves (`infra.http.did`)."""
+
+    def recognises(self, token: str) -> bool:
+        """Whether the token claims to be one; nothing of it is checked."""
+        ...
+
+    def verify(self, token: str) -> Caller:
+        """Who signed it. Raises TokenInvalid."""
+        ...
+
+
 class Authenticator:
     """Token to caller, however the token came: as a bearer or in a cookie."""
 
-    def __init__(self, verifier: TokenVerifier, table: SessionTable, clock: Clock) -> None:
-        self._verifier, self._table, self._clock = verifier, table, clock
+    def __init__(
+        self, verifier: TokenVerifier, table: SessionTable, clock: Clock, did: SelfSigned | None = None
+    ) -> None:
+        """Without `did` no token that a DID has signed itself counts."""
+        self._verifier, self._table, self._clock, self._did = verifier, table, clock, did
 
-    def caller(self, token: str) -> Caller:
-        """Who asks. A session token counts as used by it. Raises TokenInvalid."""
-        caller = self._verifier.verify(token)
+    def caller(self, token: str, *, did: bool = False) -> Caller:
+        """Who asks, with `did` also by a token that a did:key has signed. A session token counts as used by it.
+
+        Raises TokenInvalid.
+        """
+        if did and self._did is not None and self._did.recognises(token):
+            caller = self._did.verify(token)
+        else:
+            caller = self._verifier.verify(token)
         if caller.session is not None:
             self._table.admit(caller.session, self._clock.now_ms())
         return caller

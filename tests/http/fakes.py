@@ -21,17 +21,21 @@ from infra.http.audit import AccessTrail
 from infra.http.auth import BearerGate
 from infra.http.last_positions import LastPositions
 from infra.http.limits import Limiter, LimitSettings
+from infra.http.media_links import MediaLinks
 from infra.http.session_log import LogSessions
 from infra.http.session_routes import SessionPorts
 from infra.http.sessions import Authenticator, SessionTable
+from infra.http.signing import Signer
 from infra.http.signing_keys import KeyFolder
 from infra.http.tokens import TokenVerifier, sign_token
 from infra.ids import SeededIds
 from infra.kafka.memory import MemoryLog, MemoryRecords
 from infra.kafka.ports import Appended
+from infra.plans import load_plan
 from infra.s3.memory import MemoryObjectStore
 from infra.sealing.cipher import new_secret
 from infra.sealing.keys import MemoryKeyStore, StoredKeyRing
+from infra.settings import Settings
 from ingest import routes
 from ingest.intake import Intake
 from ingest.ports import IngestPorts, MemoryReadSide
@@ -162,6 +166,8 @@ def make_side(root: Path, *, limits: LimitSettings | None = None, **changed: Any
         identifier_key=IDENTIFIER_KEY,
         partitions=8,
         base_url="http://darkroom.test",
+        links=MediaLinks("http://darkroom.test", Signer(b"s" * 32), clock),
+        plan=load_plan(Settings(deployment=DEPLOYMENT)),
         decision_wait_s=0.2,
         ask_read_side_after_s=0.01,
         catch_up_wait_s=0.05,

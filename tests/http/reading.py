@@ -20,7 +20,8 @@ from api.consistency import Consistency
 from api.ports import ApiPorts
 from api.queries import Queries
 from api.reached import Reached
-from api.signing import Signer
+from infra.http.media_links import MediaLinks
+from infra.http.signing import Signer
 from infra.clock import ManualClock
 from infra.http.application import build_application
 from infra.http.auth import BearerGate
@@ -197,6 +198,7 @@ async def open_reading(dsn: str, root: Path, wait_s: float = 0.3) -> AsyncIterat
         catalogue=CATALOGUE,
         clock=clock,
         signer=Signer(b"s" * 32),
+        links=MediaLinks(BASE_URL, Signer(b"s" * 32), clock),
         identifier_key=IDENTIFIER_KEY,
         views=views,
         partitions=PARTITIONS,

@@ -10,8 +10,17 @@ import binascii
 import hashlib
 import hmac
 
+from infra.http.tokens import read_secret
+from infra.settings import Settings
+
 _SIGNATURE_BYTES = 16
+_SECRET = "link.key"
 _DERIVED_FOR = b"darkroom api signing"
+
+
+def open_signer(settings: Settings) -> Signer:
+    """The signer of this deployment. Raises OperatorError where its secret is missing."""
+    return Signer(read_secret(settings.secrets_dir, _SECRET))
 
 
 class Signer:

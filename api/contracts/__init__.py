@@ -1,0 +1,1 @@
+"""Documented contracts, read model to wire: one thin rendering each."""

@@ -1,0 +1,1 @@
+"""Documented contracts, wire to core command: one thin translation each."""

@@ -1,0 +1,94 @@
+"""The stack that all contract tests share, fresh callers for each, and the table of what was checked."""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.end_to_end.pictures_elsewhere import PictureServer, picture_server
+from tests.stack import Stack
+
+_addresses = itertools.count(int(ipaddress.ip_address("198.18.0.1")))  # a range for benchmarks; nobody has it
+_checks: dict[tuple[str, str], list[tuple[str, bool]]] = defaultdict(list)
+_CHECK = pytest.StashKey[tuple[str, str, str]]()
+
+
+@pytest.fixture(scope="package")
+def elsewhere() -> Iterator[PictureServer]:
+    """A web server that the stack may fetch pictures from, although its address is private."""
+    with picture_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def stack(tmp_path_factory: pytest.TempPathFactory, elsewhere: PictureServer) -> Iterator[Stack]:
+    """``darkroom up``, ready. It believes in forwarded addresses, so that each test has an address of its own."""
+    environment = {
+        "DARKROOM_REMOTE_FETCH_ALLOW": elsewhere.place,
+        "DARKROOM_GATEWAY__TRUSTED_PROXIES": '["127.0.0.1"]',
+    }
+    made = Stack(tmp_path_factory.mktemp("contracts") / "data", environment)
+    try:
+        made.start()
+        yield made
+        if made.runs:
+            made.stop()
+    finally:
+        made.kill()
+
+
+def fresh_address() -> str:
+    """An address that no other caller of this run has."""
+    return str(ipaddress.ip_address(next(_addresses)))
+
+
+@pytest.fixture
+async def http(stack: Stack) -> AsyncIterator[Callable[..., httpx.AsyncClient]]:
+    """Makes clients of the stack with headers of their own, each from a fresh address; none keeps cookies unasked."""
+    made: list[httpx.AsyncClient] = []
+
+    def make(**headers: str) -> httpx.AsyncClient:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        client = httpx.AsyncClient(
+            base_url=stack.url, headers={"X-Forwarded-For": fresh_address(), **named}, timeout=90.0
+        )
+        made.append(client)
+        return client
+
+    yield make
+    for client in made:
+        await client.aclose()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        mark = item.get_closest_marker("contract")
+        if mark is not None:
+            document, endpoint, section = mark.args
+            item.stash[_CHECK] = (document, endpoint, section)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Iterator[None]:
+    outcome: Any = yield
+    report = outcome.get_result()
+    if _CHECK in item.stash and (report.when == "call" or report.failed):
+        document, endpoint, section = item.stash[_CHECK]
+        _checks[document, endpoint].append((section, report.passed))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if not _checks:
+        return
+    terminalreporter.section("documents, endpoints, checks passed of checks")
+    for (document, endpoint), checks in sorted(_checks.items()):
+        passed = sum(ok for _, ok in checks)
+        terminalreporter.write_line(f"{document}  {endpoint:<48} {passed:>3} of {len(checks)}")
+    total = [ok for checks in _checks.values() for _, ok in checks]
+    terminalreporter.write_line(f"all  {'':<48} {sum(total):>3} of {len(total)}")
