@@ -13,12 +13,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from prometheus_client import CollectorRegistry
 
+from infra.cli.gateway_log import DID_PRODUCT
 from infra.clock import ManualClock
 from infra.http import session_routes
 from infra.http.addresses import AddressHasher
 from infra.http.application import build_application
 from infra.http.audit import AccessTrail
 from infra.http.auth import BearerGate
+from infra.http.did import DidVerifier
+from infra.http.doors import Doors, Gates
 from infra.http.last_positions import LastPositions
 from infra.http.limits import Limiter, LimitSettings
 from infra.http.media_links import MediaLinks
@@ -178,8 +181,11 @@ def make_side(root: Path, *, limits: LimitSettings | None = None, **changed: Any
     trail = AccessTrail(clock, ids, AddressHasher(b"a" * 32), 8, registry=registry)
     records = MemoryRecords(log)
     sessions = LogSessions(table, log, records, clock)
-    authenticator = Authenticator(verifier, table, clock)
-    gate = BearerGate(authenticator, Limiter(limits or LimitSettings(), lambda: clock.now_ms() / 1000))
+    did = DidVerifier(IDENTIFIER_KEY, DEPLOYMENT, DID_PRODUCT, lambda: clock.now_ms() / 1000)
+    authenticator = Authenticator(verifier, table, clock, did)
+    limiter, hasher = Limiter(limits or LimitSettings(), lambda: clock.now_ms() / 1000), AddressHasher(b"a" * 32)
+    native = BearerGate(authenticator, limiter, hasher)
+    gate = Gates(native, Doors(authenticator, limiter, hasher, IDENTIFIER_KEY, ["http://darkroom.test"]))
     rows = (*routes.ROUTES, *session_routes.ROUTES)
     made_ports = {Intake: Intake(ports), SessionPorts: SessionPorts(sessions, clock)}
     app = build_application(rows, gate, made_ports, trail=trail, registry=registry)

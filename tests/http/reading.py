@@ -20,14 +20,16 @@ from api.consistency import Consistency
 from api.ports import ApiPorts
 from api.queries import Queries
 from api.reached import Reached
-from infra.http.media_links import MediaLinks
-from infra.http.signing import Signer
 from infra.clock import ManualClock
+from infra.http.addresses import AddressHasher
 from infra.http.application import build_application
 from infra.http.auth import BearerGate
+from infra.http.doors import Doors, Gates
 from infra.http.last_positions import LastPositions
 from infra.http.limits import Limiter, LimitSettings
+from infra.http.media_links import MediaLinks
 from infra.http.sessions import Authenticator, SessionTable
+from infra.http.signing import Signer
 from infra.http.signing_keys import KeyFolder
 from infra.http.tokens import TokenVerifier, sign_token
 from infra.ids import SeededIds
@@ -206,7 +208,13 @@ async def open_reading(dsn: str, root: Path, wait_s: float = 0.3) -> AsyncIterat
         base_url=BASE_URL,
     )
     verifier = TokenVerifier(keys, IDENTIFIER_KEY, DEPLOYMENT, now_s=lambda: NOW_MS / 1000)
-    gate = BearerGate(Authenticator(verifier, SessionTable(), clock), Limiter(LimitSettings()))
+    authenticator, limiter, hasher = (
+        Authenticator(verifier, SessionTable(), clock),
+        Limiter(LimitSettings()),
+        AddressHasher(b"a" * 32),
+    )
+    doors = Doors(authenticator, limiter, hasher, IDENTIFIER_KEY, [BASE_URL])
+    gate = Gates(BearerGate(authenticator, limiter, hasher), doors)
     app = build_application(routes.ROUTES, gate, {ApiPorts: ports}, registry=CollectorRegistry())
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as http:
