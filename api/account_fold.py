@@ -36,10 +36,8 @@ class AccountFold:
         self.position, self.time_ms, self.product = event.position, event.time_ms, event.product
         sums = self.sums
         match event.data:
-            case ev.AccountOpened(plan=plan):
+            case ev.AccountOpened(plan=plan) | ev.PlanChanged(plan=plan):
                 self.plan_name, self.since_ms = plan, event.time_ms
-            case ev.PlanChanged(plan=plan):
-                self.plan_name = plan
             case ev.CreditsGranted() as data:
                 sums["granted"] += data.amount
                 self._grant(event.position, data)

@@ -61,10 +61,12 @@ FROM lots t WHERE t.account = $1 AND t.version <= $2 AND NOT EXISTS (
 ) ORDER BY t.version
 """
 _REGENERATED_THEN = """
-SELECT since_ms FROM ledger WHERE account = $1 AND kind = 'regenerated' AND version <= $2 ORDER BY version DESC LIMIT 1
+SELECT version, since_ms FROM ledger
+WHERE account = $1 AND kind = 'regenerated' AND version <= $2 ORDER BY version DESC LIMIT 1
 """
 _PLAN_AT_TIME, _PLAN_AT_POSITION = (
-    f"SELECT plan FROM account_plans WHERE account = $1 AND {mark} <= $2 ORDER BY version DESC LIMIT 1"
+    f"SELECT plan, version, time_ms FROM account_plans WHERE account = $1 AND {mark} <= $2 "
+    "ORDER BY version DESC LIMIT 1"
     for mark in ("time_ms", "string_to_array(position, '.')::bigint[]")
 )
 _OPENED = "SELECT version, time_ms, position FROM account_plans WHERE account = $1 ORDER BY version LIMIT 1"
@@ -170,7 +172,7 @@ class MoneyQueries(QueryBase):
             found = await reads.row(find, account, mark)
             line = await reads.row(_LAST_LINE, account, 0 if found is None else found[0])
             plan = await reads.row(find_plan, account, mark)
-            return None if line is None or plan is None else await _moment_of(reads, account, line, plan[0])
+            return None if line is None or plan is None else await _moment_of(reads, account, line, plan)
 
         return await self._again(lambda: self._readers.snapshot(read))
 
@@ -183,13 +185,14 @@ class MoneyQueries(QueryBase):
         return await self._rows(_THRESHOLDS, account, since_ms)
 
 
-async def _moment_of(reads: Reads, account: str, line: asyncpg.Record, plan_name: str) -> Moment:
+async def _moment_of(reads: Reads, account: str, line: asyncpg.Record, plan: asyncpg.Record) -> Moment:
     version = line["version"]
-    product, opened = await reads.row(_PRODUCT, account), await reads.row(_OPENED, account)
+    product = await reads.row(_PRODUCT, account)
     assert product is not None
-    assert opened is not None
     sums = await _sums(reads, account, version, line["time_ms"])
     regenerated = await reads.row(_REGENERATED_THEN, account, version)
+    grew = regenerated is not None and regenerated["version"] > plan["version"]  # a plan that is taken begins anew
+    since_ms = regenerated["since_ms"] if regenerated is not None and grew else plan["time_ms"]
     month = await reads.row(_LINE_AT_TIME, account, line["time_ms"] - _MONTH_MS)
     windows = await reads.rows(_WINDOWS_SINCE, account, 0 if month is None else month[0], version)
     lots = await reads.rows(_LOTS_THEN, account, version)
@@ -198,9 +201,9 @@ async def _moment_of(reads: Reads, account: str, line: asyncpg.Record, plan_name
         position=line["position"],
         time_ms=line["time_ms"],
         product=product[0],
-        plan_name=plan_name,
+        plan_name=plan["plan"],
         sums=sums,
-        since_ms=opened["time_ms"] if regenerated is None else regenerated[0],
+        since_ms=since_ms,
         windows=[tuple(row) for row in windows],
         lots=[(row["lot"], row["units"], row["expires_ms"], row["priority"]) for row in lots if row["units"] > 0],
     )

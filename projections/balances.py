@@ -23,8 +23,8 @@ def _opened(totals: Totals, event: ev.Event, data: ev.AccountOpened) -> None:
     totals.columns.update(product=event.product, plan=data.plan, opened_ms=event.time_ms, since_ms=event.time_ms)
 
 
-def _plan_changed(totals: Totals, _: ev.Event, data: ev.PlanChanged) -> None:
-    totals.columns["plan"] = data.plan
+def _plan_changed(totals: Totals, event: ev.Event, data: ev.PlanChanged) -> None:
+    totals.columns.update(plan=data.plan, since_ms=event.time_ms)
 
 
 def _erased(totals: Totals, event: ev.Event, _: ev.AccountErased) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
@@ -17,7 +18,7 @@ from projections.intake import Intake
 from projections.postgres import PostgresReadModels
 from schemas import events as ev
 from tests.databases import make_database
-from tests.properties.scripts import ACCOUNTS, KINDS, PAUSES, Player, Step
+from tests.properties.scripts import ACCOUNTS, HOUR, KINDS, PAUSES, SECOND, T0, Player, Step
 from tests.unit.projections.logs import records_of
 
 
@@ -32,19 +33,28 @@ async def read(postgres: Settings) -> AsyncIterator[tuple[Queries, list[ev.Event
             for _ in range(500)
         ]
     )
+    async with queries_over(postgres, player.events) as queries:
+        yield queries, player.events
+
+
+@asynccontextmanager
+async def queries_over(postgres: Settings, events: list[ev.Event]) -> AsyncIterator[Queries]:
+    """Queries over the read models of partition 0's events."""
     dsn = make_database(postgres)
     store = PostgresReadModels(dsn)
     generations = store.generations()
     intake = Intake(generations, [0], store.positions(Intake.names(generations, [0])))
-    work = intake.take_events({0: records_of(player.events)})
+    work = intake.take_events({0: records_of(events)})
     assert work is not None
     store.apply(work.moves, work.rows)
     store.close()
     pool = await create_pool(dsn, connections_max=2)
     readers = Readers(pool, 2)
-    yield Queries(readers), player.events
-    await readers.close()
-    await pool.close()
+    try:
+        yield Queries(readers)
+    finally:
+        await readers.close()
+        await pool.close()
 
 
 async def test_an_account_at_any_position_and_time_is_the_fold_of_its_events(
@@ -81,6 +91,20 @@ async def test_an_account_at_any_position_and_time_is_the_fold_of_its_events(
                     if start_ms > moment.time_ms - day_ms and units
                 )
     assert compared > 100
+
+
+async def test_another_plan_begins_the_clock_of_regeneration_anew(postgres: Settings) -> None:
+    player = Player().play([Step("submit", 0, 1, 0), Step("set-plan", 0, 1, HOUR + 7 * SECOND)])
+    before, changed = player.now_ms - 1, player.now_ms
+    player.play([Step("asset", 0, 1, 3 * HOUR // 2)])
+    async with queries_over(postgres, player.events) as queries:
+        for time_ms, plan_name, since_ms in ((before, "default", T0), (changed, "gold", changed)):
+            moment = await queries.moment_at_time(ACCOUNTS[0], time_ms)
+            assert moment is not None
+            assert (moment.plan_name, moment.since_ms) == (plan_name, since_ms)
+        last = await queries.moment_at_time(ACCOUNTS[0], player.now_ms)
+        assert last is not None
+        assert last.since_ms == changed + HOUR
 
 
 def _tuple(lot: str) -> str:

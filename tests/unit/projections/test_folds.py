@@ -121,6 +121,13 @@ def test_regeneration_moves_the_clock_and_every_line_knows_where_it_stands() -> 
     assert [(line["amount"], line["since_ms"]) for line in store.tables["ledger"].values()] == [(0, 7), (2, 9)]
 
 
+def test_another_plan_begins_the_clock_anew() -> None:
+    opened, changed = ev.AccountOpened("default", 1, None), ev.PlanChanged("gold", 1, 0, None)
+    store = folded({0: records_of(events_of(opened, ev.CreditsRegenerated(0, START_MS, 5), changed))})
+    row = store.tables["accounts"][ACCOUNT,]
+    assert (row["plan"], row["since_ms"]) == ("gold", START_MS + 3000)
+
+
 def test_the_newest_plan_of_a_partition_stands() -> None:
     plans = [ev.PlanPublished(Plan(version=v, products={}, models={})) for v in (1, 2)]
     store = folded({3: records_of(events_of(*plans, ev.PartitionResumed(), account="partition-3"))})
