@@ -27,13 +27,15 @@ class ResultSize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """Size in pixels of a result, by the first of these that is given:
 
     `times`: the input's, times the integer parameter of that name; `long_edge`: the input's, enlarged until its long
-    edge is what the integer parameter of that name says, never reduced; `size`: what the text parameter of that name
-    says as `1024x768`; `factor`: the input's, times that; `width` x `height`. With none of them: the input's.
+    edge is what the parameter of that name says, never reduced (an integer, or a text that `edges` gives a number of
+    pixels for); `size`: what the text parameter of that name says as `1024x768`; `factor`: the input's, times that;
+    `width` x `height`. With none of them: the input's.
     `edge_max` bounds the long edge of the result (videos): what is larger is reduced to it.
     """
 
     times: str | None = None
     long_edge: str | None = None
+    edges: Mapping[str, int] = {}
     size: str | None = None
     factor: int = 0
     width: int = 0
@@ -48,6 +50,14 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     result_pixels_max: int = 256_000_000
 
 
+class ModelInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Three texts for people who choose a model."""
+
+    what_is: str
+    use_cases: str
+    tips: str
+
+
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One model as clients see it, and the engine behind it.
 
@@ -56,8 +66,9 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     `card` numbers for a small picture. `operation` is what the engine is asked to do (one engine may know several) and
     `fixed` holds parameters of that operation which the client does not choose; so one engine serves many slugs.
     `guide` sends beside each tile a small copy of the `whole` picture, or `samples` of it at full resolution; `halo` is
-    how far in pixels a tile looks beyond its edge. `tensors` gives a card's numbers: engine input -> `params.<name>` or
-    `attempt`; `batched` means that the engine wants a leading batch axis. `label` is written into the result's file.
+    how far in pixels a tile looks beyond its edge. `tensors` gives a card's or an upscaler's numbers: engine input ->
+    `params.<name>` (a parameter or a fixed one) or `attempt`; `batched` means that the engine wants a leading batch
+    axis. `label` is written into the result's file. `format` is the result's; without it the input's is kept.
     `fallback_engine` runs the same task when `engine` cannot. `products` names who may use the slug, `deployments`
     where it is on; empty means every one.
     """
@@ -65,6 +76,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     slug: str
     title: str
     description: str
+    info: ModelInfo | None = None
     task: Task
     engine: str
     engine_version: str
@@ -78,6 +90,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     mask: Literal["required", "none"] = "none"
     cost: CostRule
     result: ResultSize
+    format: Literal["jpeg", "png", "webp"] | None = None
     guide: Literal["none", "whole", "samples"] = "none"
     halo: int = 8
     parameters: Mapping[str, Parameter] = {}
@@ -170,7 +183,8 @@ def result_size(entry: Entry, params: Mapping[str, Json], width: int, height: in
         across, _, down = str(values[size.size]).partition("x")
         width, height = int(across), int(down)
     elif size.long_edge is not None:
-        edge, own = _integer(values[size.long_edge]), max(width, height)
+        value, own = values[size.long_edge], max(width, height)
+        edge = size.edges[str(value)] if size.edges else _integer(value)
         if edge > own:
             width, height = max(1, round(width * edge / own)), max(1, round(height * edge / own))
     elif size.times is not None or size.factor:
@@ -270,4 +284,13 @@ def _problems(catalogue: Catalogue) -> list[str]:
             problems.append(f"{entry.slug} has a negative price")
         if entry.mask == "required" and entry.input == "none":
             problems.append(f"{entry.slug} wants a mask of no picture")
+        problems += [f"{entry.slug} has no edge for {name}" for name in _edgeless(entry)]
     return problems
+
+
+def _edgeless(entry: Entry) -> list[str]:
+    """Choices of the parameter that stands for a long edge, without one."""
+    parameter = entry.parameters.get(entry.result.long_edge or "")
+    if parameter is None or (parameter.type == "integer" and not entry.result.edges):
+        return []
+    return [str(choice) for choice in parameter.choices or ("any text",) if str(choice) not in entry.result.edges]

@@ -37,7 +37,7 @@ class AccountTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     accounts. `models_denied` and `param_limits` (greatest integer; 0 for a flag that must stay off) are entitlements.
     Results are kept `results_ttl_ms`, uploads `uploads_ttl_ms`; None: until they are deleted. With `reuse_ttl_ms` above
     zero, a job identical to an earlier one gets that one's result for nothing. `thresholds` are percentages of use
-    that become events.
+    that become events. `sample` names a picture that comes with the deployment, for jobs whose client gives none.
     """
 
     opening_credits: int = 0
@@ -60,6 +60,7 @@ class AccountTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     reuse_ttl_ms: int = 0
     thresholds: tuple[int, ...] = (80, 100)
     albums_max: int = 1_000
+    sample: str | None = None
 
 
 class CostRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

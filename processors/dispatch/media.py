@@ -58,12 +58,15 @@ class Media(Protocol):
         ...
 
 
-def output_format(source: Format, width: int, height: int, channels: int) -> Format:
-    """Choose the format of a result: the input's (JPEG for HEIC), or PNG where that cannot hold it."""
-    if source == "heic":
-        source = "jpeg"
-    if source == "jpeg" and (channels == 4 or max(width, height) > _JPEG_SIDE_MAX):
-        return "png"
-    if source == "webp" and max(width, height) > _WEBP_SIDE_MAX:
-        return "png"
-    return source
+def output_format(source: Format, width: int, height: int, channels: int, wanted: Format | None = None) -> Format:
+    """Choose the format of a result: the wanted one, else the input's (JPEG for HEIC), else PNG: the first that can."""
+    for form in (wanted, "jpeg" if source == "heic" else source):
+        if form is not None and _holds(form, max(width, height), channels):
+            return form
+    return "png"
+
+
+def _holds(form: Format, side: int, channels: int) -> bool:
+    if form == "jpeg":
+        return channels == 3 and side <= _JPEG_SIDE_MAX
+    return form != "webp" or side <= _WEBP_SIDE_MAX

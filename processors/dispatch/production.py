@@ -19,6 +19,7 @@ from infra.sealing.opener import Opener
 from processors.dispatch import metrics
 from processors.dispatch.budget import PixelBudget
 from processors.dispatch.engines import Engines, Trail
+from processors.dispatch.enlarging import pixels_at_most
 from processors.dispatch.media import Media, output_format
 from processors.dispatch.pixels import Pixels
 from processors.dispatch.secrets import texts_of
@@ -113,7 +114,7 @@ class Producer:
         key = f"{item.output_key}-{self._with.ids.mint('out')[-_DELIVERY_CHARACTERS:]}"
         size = (product.width, product.height)
         if isinstance(product, Pixels):
-            form = output_format(form, *size, product.channels)
+            form = output_format(form, *size, product.channels, entry.format)
             with metrics.stage("encode"):
                 content = await self._with.media.encode(product, form, entry.label)
             return await self._put(key, content, CONTENT_TYPES[form], form, size), None
@@ -133,5 +134,6 @@ class Producer:
 def _pixels(entry: Entry, item: WorkItem, params: ValidParams) -> int:
     """What the item holds in memory, about."""
     given = (0, 0) if item.input is None else (item.input.width, item.input.height)
-    width, height = result_size(entry, params, *given)
-    return given[0] * given[1] + width * height
+    wanted = result_size(entry, params, *given)
+    made = pixels_at_most(given, wanted) if entry.task == "upscale" else wanted[0] * wanted[1]
+    return given[0] * given[1] + made

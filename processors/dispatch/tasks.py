@@ -77,7 +77,9 @@ async def perform(
         case "generate":
             return await _generated(call, entry, params, texts, source)
         case "upscale":
-            return await _upscaled(call, entry, params, _given(source))
+            from processors.dispatch.enlarging import enlarged
+
+            return await enlarged(call, entry, attempt, params, _given(source))
         case "filter":
             return await _filtered(call, entry, params, texts, _given(source))
         case "inpaint":
@@ -121,39 +123,6 @@ async def at_once(work: Callable[[Tile], Awaitable[None]], pieces: Iterable[Tile
     async with asyncio.TaskGroup() as group:
         for _ in range(_TILES_AT_ONCE):
             group.create_task(worker())
-
-
-async def _upscaled(call: Call, entry: Entry, params: ValidParams, source: Pixels) -> Pixels:
-    """Enlarge tile by tile with an engine that answers PIXELS for PIXELS and SCALE."""
-    width, height = result_size(entry, params, source.width, source.height)
-    scale = next((s for s in (1, 2, 4) if s * source.width >= width and s * source.height >= height), 0)
-    if scale == 0:
-        raise PermanentFailure("more than four times as large is not possible")
-    if scale == 1:
-        return Pixels.of(source.array)
-    number = np.array([scale], np.int32)
-    result = Pixels.blank(source.width * scale, source.height * scale, source.channels)
-
-    async def work(tile: Tile) -> None:
-        answer = await call(entry.engine, {OUTPUT: cut(source.array, tile, entry.halo), "SCALE": number})
-        place(result.array, tile, scale, expected(answer, (tile.height * scale, tile.width * scale, source.channels)))
-        if tile.left + tile.width == source.width:
-            result.forget()
-
-    try:
-        await at_once(work, tiles(source.width, source.height))
-        return await asyncio.to_thread(_to_size, result, width, height)
-    except BaseException:
-        result.close()
-        raise
-
-
-def _to_size(result: Pixels, width: int, height: int) -> Pixels:
-    """Reduce to the size asked for, where the scale overshot it."""
-    if (result.width, result.height) == (width, height):
-        return result
-    with result:
-        return Pixels.of(reduced(result.array, width, height))
 
 
 async def _filtered(call: Call, entry: Entry, params: ValidParams, texts: Mapping[str, str], source: Pixels) -> Pixels:
@@ -247,19 +216,22 @@ async def _filmed(call: Call, entry: Entry, params: ValidParams, texts: Mapping[
 
 async def _card(call: Call, entry: Entry, attempt: int, params: ValidParams) -> Pixels:
     """Ask for a test card."""
-    values = {**entry.fixed, **params}
-    inputs = {name: _number(source, attempt, values, entry.batched) for name, source in entry.tensors.items()}
-    answer = await call(entry.engine, inputs)
+    answer = await call(entry.engine, numbers(entry, attempt, params))
     card = answer[OUTPUT][0] if entry.batched else answer[OUTPUT]
     if card.ndim != 3 or card.dtype != np.uint8 or card.shape[2] not in (3, 4):
         raise TransientFailure(f"{entry.engine} answered {card.dtype} of shape {card.shape} instead of a picture")
     return Pixels.of(card)
 
 
-def _number(source: str, attempt: int, values: Mapping[str, Json], batched: bool) -> NDArray[np.int32]:
-    value = attempt if source == "attempt" else values[source.removeprefix("params.")]
+def numbers(entry: Entry, attempt: int, params: ValidParams) -> Tensors:
+    """The tensors of numbers that the entry's `tensors` name."""
+    values = {**entry.fixed, **params, "attempt": attempt}
+    return {name: _number(values[source.removeprefix("params.")], entry) for name, source in entry.tensors.items()}
+
+
+def _number(value: Json, entry: Entry) -> NDArray[np.int32]:
     assert isinstance(value, int)
-    return np.array([[value]] if batched else [value], np.int32)
+    return np.array([[value]] if entry.batched else [value], np.int32)
 
 
 def _given(pixels: Pixels | None) -> Pixels:

@@ -69,8 +69,8 @@ def entry() -> Entry:
     return found
 
 
-def test_the_shipped_file_offers_the_documented_models(shipped: Catalogue) -> None:
-    slugs = [model.slug for model in shipped.models]
+def test_the_shipped_file_offers_models_of_its_own_to_everybody(shipped: Catalogue) -> None:
+    slugs = [model.slug for model in shipped.models if "/" in model.slug]
     filters = ("upscale", "denoise", "restore", "colorize", "stylize", "restyle", "sharpen", "inpaint", "background")
     cards = ("echo", "slow", "flaky", "broken", "crash")
     assert slugs == [
@@ -78,8 +78,9 @@ def test_the_shipped_file_offers_the_documented_models(shipped: Catalogue) -> No
         *("procedural/image", "procedural/video"),
         *(f"sandbox/{name}" for name in cards),
     ]
+    assert {len(model.products) for model in shipped.models if "/" in model.slug} == {0}
     assert {price(model, {}) for model in shipped.models if model.task == "card"} == {1}
-    assert {model.slug for model in shipped.models if model.lane != "standard"} == {"procedural/video"}
+    assert {model.slug for model in shipped.models if model.lane != "standard"} == {"procedural/video", "stable_video"}
 
 
 def test_sandbox_models_are_on_only_where_the_deployment_says_so(shipped: Catalogue) -> None:
@@ -210,6 +211,7 @@ def model(**changes: object) -> Entry:
     return msgspec.convert(given, Entry)
 
 
+TIER = {"type": "text", "title": "Tier", "choices": ["S", "L"]}
 PROMPT = {"type": "text", "title": "Prompt", "personal": True, "length_min": 1, "length_max": 9}
 
 
@@ -235,6 +237,7 @@ def test_personal_texts_are_validated_apart_from_what_travels_in_clear() -> None
         ({"times": "scale"}, {"scale": 4}, (30, 20), (120, 80)),
         ({"long_edge": "edge"}, {"edge": 1024}, (512, 300), (1024, 600)),
         ({"long_edge": "edge"}, {"edge": 1024}, (3000, 10), (3000, 10)),
+        ({"long_edge": "tier", "edges": {"S": 8, "L": 90}}, {"tier": "L"}, (30, 20), (90, 60)),
         ({"size": "size"}, {"size": "1792x1024"}, (0, 0), (1792, 1024)),
         ({"edge_max": 768}, {}, (4001, 3001), (768, 576)),
         ({"edge_max": 768}, {}, (301, 201), (300, 200)),
@@ -273,6 +276,8 @@ def test_a_slug_may_be_one_products_own() -> None:
         ({"parameters": {"p": PROMPT}, "cost": {"base": 1, "per": {"p": {"a": 1}}}}, "prices its personal p"),
         ({"mask": "required", "input": "none"}, "wants a mask of no picture"),
         ({"result": {"size": "size"}}, "has no parameter size"),
+        ({"result": {"long_edge": "tier", "edges": {"S": 8}}, "parameters": {"tier": TIER}}, "has no edge for L"),
+        ({"result": {"long_edge": "p"}, "parameters": {"p": PROMPT}}, "has no edge for any text"),
     ],
 )
 def test_contradictions_of_newer_kinds_are_refused(changes: dict[str, object], words: str) -> None:

@@ -212,3 +212,11 @@ def test_the_result_has_the_formats_of_its_input_where_it_can_hold_it() -> None:
     assert output_format("webp", 100, 100, 4) == "webp"
     assert output_format("webp", 16_384, 100, 4) == "png"
     assert output_format("png", 10, 10, 3) == "png"
+
+
+def test_a_model_may_want_another_format_than_the_input_has() -> None:
+    assert output_format("jpeg", 4000, 3000, 3, "webp") == "webp"
+    assert output_format("jpeg", 20_000, 100, 3, "webp") == "jpeg"
+    assert output_format("heic", 20_000, 100, 4, "webp") == "png"
+    assert output_format("png", 40, 30, 4, "webp") == "webp"
+    assert output_format("png", 40, 30, 4, "jpeg") == "png"

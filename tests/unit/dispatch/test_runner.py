@@ -173,3 +173,11 @@ async def test_lost_commands_stop_nobody(world: World) -> None:
     world.sender.dropped = {AttemptStarted}
     await world.runner.run(item())
     assert isinstance(world.outcome, Succeeded)
+
+
+async def test_a_result_has_the_format_that_its_model_wants(world: World, picture: bytes) -> None:
+    await world.runner.run(upscale(await world.asset(picture), model="real-esrgan", product="ai-image"))
+    assert isinstance(world.outcome, Succeeded)
+    assert (world.outcome.result.format, world.outcome.result.width) == ("webp", 120)
+    stored = await world.store.get(world.outcome.result.key, world.outcome.result.sha256)
+    assert stored[8:12] == b"WEBP"

@@ -145,21 +145,6 @@ async def test_a_video_is_asked_for_a_few_frames_at_a_time() -> None:
     assert all(inputs["GUIDE"].shape == (460, 768, 3) for _, inputs in engine.sent)
 
 
-async def test_upscaling_to_an_edge_never_shrinks() -> None:
-    def enlarge(inputs: Tensors) -> Array:
-        scale = int(inputs["SCALE"][0])
-        return inputs["PIXELS"][8:-8, 8:-8].repeat(scale, 0).repeat(scale, 1)
-
-    model = entry("classical/upscale", result=ResultSize(long_edge="edge"), fixed={"edge": 1024})
-    for side, wanted in ((300, 1024), (600, 1024), (1500, 1500)):
-        made = await Recorder(enlarge).run(model, {}, np.full((side // 2, side, 3), 77, np.uint8))
-        assert isinstance(made, Pixels)
-        assert (made.width, made.height) == (wanted, wanted // 2)
-        assert (made.array == 77).all()
-    with pytest.raises(PermanentFailure):
-        await Recorder(enlarge).run(model, {}, noise(100, 200))
-
-
 async def test_what_is_not_masked_stays_byte_for_byte() -> None:
     def white(inputs: Tensors) -> Array:
         assert max(inputs["PIXELS"].shape) <= PIECE + 2 * MARGIN

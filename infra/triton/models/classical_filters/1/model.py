@@ -22,7 +22,7 @@ from completion import complete
 from noise import denoise
 from restoring import restore
 from restyling import restyle
-from sharpening import sharpen
+from sharpening import restore_faces, sharpen
 from styles import stylize
 from work import Refused, Work
 
@@ -34,6 +34,7 @@ OPERATIONS = {
     "stylize": stylize,
     "restyle": restyle,
     "sharpen": sharpen,
+    "faces": restore_faces,
     "inpaint": complete,
     "background": cut_out,
 }

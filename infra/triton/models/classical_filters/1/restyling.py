@@ -1,7 +1,8 @@
 """A picture restyled by the words of a prompt, as far as a table of words knows them.
 
-A word may name a style or a colour; without one the prompt's hash chooses the style. `strength` says how much of the
-result is the new picture. It stands in for image-to-image models: nothing new is invented.
+A word may name a style or a colour; without one the prompt's hash chooses the style. What the negative prompt names is
+not taken. `strength` says how much of the result is the new picture, `guidance` how pure its colours are and how far
+they follow the prompt. It stands in for image-to-image models: nothing new is invented.
 """
 
 from __future__ import annotations
@@ -28,21 +29,42 @@ _TINTS: dict[str, tuple[int, int, int]] = {
 }
 
 
+GUIDANCE = 75
+"""Tenths at which colours are as the style makes them."""
+
+
 def restyle(work: Work) -> Pixels:
-    """Restyle; `strength` is 0 to 100."""
-    words = re.findall(r"[^\W\d_]+", str(work.params.get("prompt", "")).lower())
-    named = [style for word in words for style, known in _WORDS.items() if word in known.split()]
-    chosen = hashlib.sha256(" ".join(words).encode()).digest()[0] % 3
-    style = named[0] if named else ("oil", "watercolor", "flat")[chosen]
+    """Restyle; `strength` is 0 to 100, `guidance` 10 to 200."""
+    words, unwanted = (_words(work.params.get(name, "")) for name in ("prompt", "negative_prompt"))
+    style = _style(words, {style for style, known in _WORDS.items() if set(unwanted) & set(known.split())})
+    pull = np.float32(work.params.get("guidance", GUIDANCE) / GUIDANCE)
     drawn = STYLES[style](work).astype(np.float32)
-    for tint in [_TINTS[word] for word in words if word in _TINTS][:2]:
-        drawn = _tinted(drawn, np.array(tint, np.float32))
+    drawn = _purer(drawn, 1 + (pull - 1) * np.float32(0.3))
+    for tint in [_TINTS[word] for word in words if word in _TINTS and word not in unwanted][:2]:
+        drawn = _tinted(drawn, np.array(tint, np.float32), min(np.float32(0.9), np.float32(0.45) * pull))
     share = np.float32(work.params.get("strength", 75) / 100)
     return work.inner(to_bytes(work.pixels + (drawn - work.pixels) * share))
 
 
-def _tinted(pixels: Floats, tint: Floats) -> Floats:
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", str(text).lower())
+
+
+def _style(words: list[str], unwanted: set[str]) -> str:
+    """The first style named, else one by the words' hash; never an unwanted one, unless all are."""
+    named = [style for word in words for style, known in _WORDS.items() if word in known.split()]
+    chosen = hashlib.sha256(" ".join(words).encode()).digest()[0] % 3
+    by_chance = ("oil", "watercolor", "flat")[chosen:] + ("oil", "watercolor", "flat")[:chosen]
+    return next((style for style in (*named, *by_chance, *STYLES) if style not in unwanted), by_chance[0])
+
+
+def _purer(pixels: Floats, times: np.float32) -> Floats:
+    brightness = luma(pixels)[..., None]
+    return np.asarray(brightness + (pixels - brightness) * times, np.float32)
+
+
+def _tinted(pixels: Floats, tint: Floats, share: np.float32) -> Floats:
     """Light as before, colours drawn towards the tint."""
     brightness = luma(pixels)[..., None]
     coloured = brightness * (tint / max(float(luma(tint)), 1.0))
-    return np.asarray(pixels + (np.clip(coloured, 0, 255) - pixels) * np.float32(0.45), np.float32)
+    return np.asarray(pixels + (np.clip(coloured, 0, 255) - pixels) * share, np.float32)

@@ -48,13 +48,14 @@ _COLOURS: dict[str, Colour] = {
 
 @dataclass(frozen=True)
 class Wish:
-    """What is drawn; `colours` were named, `random` is a stream that belongs to the prompt and the seed."""
+    """What is drawn; `colours` were named, `fine` asks for more detail, `random` belongs to the prompt and the seed."""
 
     scene: str
     time: str
     things: frozenset[str]
     colours: list[Colour]
     style: str
+    fine: bool
     random: np.random.Generator = field(compare=False)
 
 
@@ -65,16 +66,16 @@ def words_of(prompt: str) -> list[str]:
 
 
 def read_wish(params: dict[str, Any]) -> Wish:
-    """Read the parameters."""
+    """Read the parameters; `provider_style` is what a client's `style` was mapped to."""
     prompt, seed = str(params.get("prompt", "")), int(params.get("seed", 0))
     words = words_of(prompt)
     digest = hashlib.sha256(f"{seed}\0{' '.join(words)}".encode()).digest()
-    style = str(params.get("style", "natural"))
+    style = str(params.get("provider_style", params.get("style", "natural")))
     scene = _first(_SCENES, words) or ("mountains", "sea", "abstract", "flowers", "desert", "forest")[digest[0] % 6]
     time = _first(_TIMES, words) or ("day", "sunset", "dawn", "night")[digest[1] % 4]
     things = frozenset(name for name, known in _THINGS.items() if set(words) & set(known.split()))
     colours = [_COLOURS[word] for word in words if word in _COLOURS]
-    return Wish(scene, time, things, colours, style, np.random.default_rng(list(digest[:16])))
+    return Wish(scene, time, things, colours, style, params.get("quality") == "hd", np.random.default_rng(list(digest[:16])))
 
 
 def _first(table: dict[str, str], words: list[str]) -> str | None:
