@@ -110,10 +110,13 @@ def make_application(settings: Settings, parts: Part, limits: LimitSettings) -> 
     checks: dict[str, Check] = {}
     access_log = AccessLog()
 
+    limiter = Limiter(limits)
+
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.callback(access_log.flush)
+            stack.push_async_callback(limiter.close)
             try:
                 ports[SessionPorts] = await stack.enter_async_context(log.open(START_LIMIT_S))
                 checks["sessions"] = log.is_current
@@ -126,7 +129,6 @@ def make_application(settings: Settings, parts: Part, limits: LimitSettings) -> 
 
     operations = _operations(parts)
     document = openapi_document(operations, version=_version(), server_url=settings.gateway.base_url)
-    limiter = Limiter(limits)
     native = BearerGate(log.authenticator, limiter, log.addresses)
     doors = Doors(log.authenticator, limiter, log.addresses, identifier_key, settings.gateway.origins)
     return build_application(

@@ -28,18 +28,18 @@ class BearerGate:
         self._authenticator, self._limiter = authenticator, limiter
         self._addresses = addresses or AddressHasher(secrets.token_bytes(32))
 
-    def admit(self, request: Request, operation: Operation) -> None:
+    async def admit(self, request: Request, operation: Operation) -> None:
         """Every request that passes authentication counts, valid or not. Raises Problem 401, 403 or 429."""
         if operation.access == "public":
             return
         if operation.access == "optional" and b"authorization" not in headers_of(request.scope):
             if operation.limit:
-                self._count(request.scope, operation.limit, self._addresses.of(request.scope))
+                await self._count(request.scope, operation.limit, self._addresses.of(request.scope))
             return
         caller = self._caller(request.scope)
         request.scope["darkroom.caller"] = caller
         if operation.limit:
-            self._count(request.scope, operation.limit, caller.account)
+            await self._count(request.scope, operation.limit, caller.account)
         if operation.access == "admin" and not caller.is_admin:
             raise Problem(403, "forbidden", "This operation needs a token with the role admin.")
 
@@ -53,8 +53,8 @@ class BearerGate:
         except TokenInvalid as error:
             raise invalid_token(str(error)) from error
 
-    def _count(self, scope: Scope, limit: str, who: str) -> None:
-        standing = self._limiter.hit(limit, who)
+    async def _count(self, scope: Scope, limit: str, who: str) -> None:
+        standing = await self._limiter.hit(limit, who)
         add_headers(scope, standing.headers())
         if not standing.allowed:
             detail = f"More than {standing.limit} {limit} in the window; try again in {max(1, standing.reset_s)} s."

@@ -48,12 +48,12 @@ class Gates:
     def __init__(self, native: BearerGate, doors: Doors) -> None:
         self._native, self._doors = native, doors
 
-    def admit(self, request: Request, operation: Operation) -> None:
+    async def admit(self, request: Request, operation: Operation) -> None:
         """Return to let the request in; raise Problem to turn it away."""
         if operation.surface is None:
-            self._native.admit(request, operation)
+            await self._native.admit(request, operation)
         else:
-            self._doors.admit(request, operation, operation.surface)
+            await self._doors.admit(request, operation, operation.surface)
 
 
 class Doors:
@@ -72,7 +72,7 @@ class Doors:
         self._identifier_key = identifier_key
         self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
 
-    def admit(self, request: Request, operation: Operation, surface: Surface) -> None:
+    async def admit(self, request: Request, operation: Operation, surface: Surface) -> None:
         """Raises Problem 401, 403 and 429; notes the caller, the limits' headers and new cookies in the scope."""
         scope = request.scope
         cookies = cookies_of(scope)
@@ -83,7 +83,7 @@ class Doors:
             self._check_forgery(scope, surface, cookies)
         elif surface.csrf == "double-submit" and not cookies.get(CSRF_COOKIE):
             set_cookie(scope, CSRF_COOKIE, secrets.token_hex(16), http_only=False)
-        self._count(scope, operation, surface, caller)
+        await self._count(scope, operation, surface, caller)
 
     def _caller(self, scope: Scope, operation: Operation, surface: Surface, cookies: dict[str, str]) -> Caller | None:
         """Who asks; None where the operation is for everybody."""
@@ -147,14 +147,14 @@ class Doors:
             return text in self._origins or urlsplit(text).netloc == headers.get(b"host", b"").decode("latin-1").lower()
         return headers.get(b"sec-fetch-site", b"none") in (b"none", b"same-origin")
 
-    def _count(self, scope: Scope, operation: Operation, surface: Surface, caller: Caller | None) -> None:
+    async def _count(self, scope: Scope, operation: Operation, surface: Surface, caller: Caller | None) -> None:
         """Count in every window of the row and show the tightest. Raises Problem 429."""
         standings = []
         for limit in operation.limits:
             who = self._counted(scope, limit, caller)
             if who is None:
                 continue
-            standing = self._limiter.hit_limit(limit, who)
+            standing = await self._limiter.hit_limit(limit, who)
             if limit.per == "guest-address":
                 _check_guests(standing)
             else:

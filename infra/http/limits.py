@@ -2,7 +2,7 @@
 
 The windows are those of the `limits` library; its moving window asks a storage for two things, and ours answers them in
 constant time in memory without threads (the library's own copies a list and starts a timer thread for each hit). With
-`store_uri` the windows stand in a shared store instead, which more than one gateway needs.
+`store_uri` the windows stand in a shared store instead, which more than one gateway needs (`infra.http.shared_limits`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
 from limits import RateLimitItemPerSecond
-from limits.storage import MovingWindowSupport, Storage, storage_from_string
-from limits.strategies import MovingWindowRateLimiter
+from limits.storage import MovingWindowSupport, Storage
 from pydantic import Field, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.errors import OperatorError
+from infra.http.shared_limits import SharedWindows, StoreAway
 from schemas.wire.surface import Limit
 
 _KEYS_MAX = 50_000
@@ -144,42 +144,50 @@ class Limiter:
     """Counts requests per name of a limit and caller."""
 
     def __init__(self, settings: LimitSettings, now_s: Callable[[], float] = time.time) -> None:
-        """Raises OperatorError for more than one gateway without a shared store."""
+        """Raises OperatorError for more than one gateway without a shared store, and for a store of no known kind."""
         if settings.gateways > 1 and settings.store_uri is None:
             raise OperatorError(
                 f"{settings.gateways} gateways need a shared store for their limits: set DARKROOM_LIMITS__STORE_URI."
             )
         self._now_s = now_s
         self._amounts = {"guest-jobs-a-day": settings.guest_jobs_a_day, **settings.amounts}
-        self._memory = WindowStorage(now_s) if settings.store_uri is None else None
-        self._windows = MovingWindowRateLimiter(self._memory or storage_from_string(str(settings.store_uri)))
+        self._memory = WindowStorage(now_s)
+        self._shared = None if settings.store_uri is None else SharedWindows(settings.store_uri)
         self._items = {
             "requests": RateLimitItemPerSecond(settings.requests, settings.window_s),
             "uploads": RateLimitItemPerSecond(settings.uploads, settings.window_s),
         }
 
-    def hit(self, name: str, caller: str) -> Standing:
+    async def hit(self, name: str, caller: str) -> Standing:
         """Count one request of `caller` in the window `name` of the settings."""
-        return self._hit(self._items[name], name, caller)
+        return await self._hit(self._items[name], name, caller)
 
-    def hit_limit(self, limit: Limit, caller: str) -> Standing:
+    async def hit_limit(self, limit: Limit, caller: str) -> Standing:
         """Count one request of `caller` in a contract's window."""
         item = self._items.get(limit.name)
         if item is None:
             amount = self._amounts.get(limit.name, limit.amount)
             item = self._items[limit.name] = RateLimitItemPerSecond(amount, limit.window_s)
-        return self._hit(item, limit.name, caller)
+        return await self._hit(item, limit.name, caller)
 
-    def _hit(self, item: RateLimitItemPerSecond, name: str, caller: str) -> Standing:
+    async def close(self) -> None:
+        """End the connections to a shared store."""
+        if self._shared is not None:
+            await self._shared.close()
+
+    async def _hit(self, item: RateLimitItemPerSecond, name: str, caller: str) -> Standing:
+        if self._shared is not None:
+            try:
+                return self._standing(item, *await self._shared.hit(item, name, caller))
+            except StoreAway:
+                pass  # approximate anyway: until it answers again this gateway counts by itself
         limit, window_s = int(item.amount), int(item.get_expiry())
-        if self._memory is not None:
-            allowed, count, oldest_s = self._memory.hit(f"{name}/{caller}", limit, window_s)
-            remaining, reset_at_s = limit - count, oldest_s + window_s
-        else:
-            allowed = self._windows.hit(item, name, caller)
-            reset_at_s, remaining = self._windows.get_window_stats(item, name, caller)
+        allowed, count, oldest_s = self._memory.hit(f"{name}/{caller}", limit, window_s)
+        return self._standing(item, allowed, limit - count, oldest_s + window_s)
+
+    def _standing(self, item: RateLimitItemPerSecond, allowed: bool, remaining: int, reset_at_s: float) -> Standing:
         reset_s = 0 if remaining else max(0, math.ceil(reset_at_s - self._now_s()))
-        return Standing(allowed, limit, remaining, reset_s, math.ceil(reset_at_s))
+        return Standing(allowed, int(item.amount), remaining, reset_s, math.ceil(reset_at_s))
 
 
 class GatewayLock:

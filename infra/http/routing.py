@@ -150,7 +150,7 @@ def _contract_body(described: Described) -> Body | None:
 class Gate(Protocol):
     """Lets requests in: authenticates, checks the role, counts against the limits."""
 
-    def admit(self, request: Request, operation: Operation) -> None:
+    async def admit(self, request: Request, operation: Operation) -> None:
         """Return to let the request in; raise `infra.http.problems.Problem` to turn it away."""
         ...
 
@@ -158,7 +158,7 @@ class Gate(Protocol):
 class OpenGate:
     """Lets everything in, as nobody. For surfaces without callers."""
 
-    def admit(self, request: Request, operation: Operation) -> None:
+    async def admit(self, request: Request, operation: Operation) -> None:
         return
 
 
@@ -190,7 +190,7 @@ def _route(path: str, operations: Mapping[str, Operation], gate: Gate) -> Route:
 async def admitted(request: Request, operation: Operation, gate: Gate) -> Response:
     """The operation's answer to a request that the gate lets in."""
     request.scope["darkroom.operation"] = operation
-    gate.admit(request, operation)
+    await gate.admit(request, operation)
     return await operation.handler(request)
 
 

@@ -36,12 +36,12 @@ def test_keys_are_bounded_and_more_than_the_limit_at_once_never_fits() -> None:
     assert not storage.acquire_entry("d", 2, 60, amount=3)
 
 
-def test_limits_and_callers_are_counted_apart() -> None:
+async def test_limits_and_callers_are_counted_apart() -> None:
     limiter = Limiter(LimitSettings(requests=1, uploads=1), lambda: 100.0)
-    assert limiter.hit("requests", "a").allowed
-    assert not limiter.hit("requests", "a").allowed
-    assert limiter.hit("requests", "b").allowed
-    assert limiter.hit("uploads", "a").allowed
+    assert (await limiter.hit("requests", "a")).allowed
+    assert not (await limiter.hit("requests", "a")).allowed
+    assert (await limiter.hit("requests", "b")).allowed
+    assert (await limiter.hit("uploads", "a")).allowed
 
 
 def test_more_gateways_need_a_shared_store() -> None:
