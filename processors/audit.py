@@ -184,6 +184,10 @@ class PartitionAudit:
                 self._end(books, event, job)
             case ev.JobCanceled(job=job) | ev.JobExpired(job=job):
                 self._end(books, event, job)
+            case ev.JobHidden(job=job, balance=balance):
+                if job in books.live:
+                    self._violated("only-what-has-ended-is-hidden", event, job)
+                self._check_balance(books, event, balance)
             case _:
                 pass
 

@@ -23,6 +23,7 @@ _SELDOM: dict[type[cmd.Command], Callable[[Draft, Any], None]] = {
     cmd.SetPlan: accounts.set_plan,
     cmd.GrantCredits: accounts.grant_credits,
     cmd.RefundJob: accounts.refund_job,
+    cmd.HideJob: jobs.hide_job,
     cmd.DeleteAsset: assets.delete_asset,
     cmd.SetVisibility: assets.set_visibility,
     cmd.CreateAlbum: assets.create_album,

@@ -56,6 +56,7 @@ HANDLERS: dict[type[ev.EventData], Handler] = {
     ev.JobFailed: jobs.job_failed,
     ev.JobCanceled: jobs.job_canceled,
     ev.JobExpired: jobs.job_expired,
+    ev.JobHidden: jobs.job_hidden,
     ev.CreditsReleased: accounts.credits_released,
     ev.IdempotencyForgotten: accounts.idempotency_forgotten,
     ev.CommandRefused: _nothing,

@@ -184,6 +184,7 @@ VERSION_ONLY: frozenset[type[ev.EventData]] = frozenset(
         ev.LeaseRenewed,
         ev.AttemptEnded,
         ev.JobRequeued,
+        ev.JobHidden,
         ev.IdempotencyForgotten,
         ev.CommandRefused,
         ev.CommandDuplicate,

@@ -1,6 +1,7 @@
 """Row changes of the read model `jobs`. See `projections.rows` for what a change is."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from projections.row_base import Row
 from schemas.commands import EngineRun, Json, SealedPart, StoredObject
@@ -48,6 +49,7 @@ class NewJob(Row, frozen=True, kw_only=True):
     thumbnail: StoredObject | None = None
     refunded: int = 0
     refunded_ms: int | None = None
+    hidden_ms: int | None = None
 
 
 class JobChange(Row, frozen=True, omit_defaults=True, kw_only=True):
@@ -74,6 +76,37 @@ class JobChange(Row, frozen=True, omit_defaults=True, kw_only=True):
     thumbnail: StoredObject | None = None
     refunded: int | None = None
     refunded_ms: int | None = None
+    hidden_ms: int | None = None
+
+
+class JobHide(Row, frozen=True, kw_only=True):
+    """A job was hidden, and in this batch nothing else; the decider cannot tell an ended job from one that never was.
+
+    So there may be no row to change.
+    """
+
+    account: str
+    job: str
+    position: str
+    hidden_ms: int
+
+
+_ONLY_HIDDEN = {"account", "job", "position", "hidden_ms"}
+
+
+def rows_of_jobs(jobs: Iterable[Mapping[str, Any]]) -> tuple[list[NewJob], list[JobChange], list[JobHide]]:
+    """The rows of each job's columns in a batch; those of one that began in it are whole."""
+    new: list[NewJob] = []
+    changed: list[JobChange] = []
+    hidden: list[JobHide] = []
+    for columns in jobs:
+        if "accepted_ms" in columns:
+            new.append(NewJob(**columns))
+        elif columns.keys() == _ONLY_HIDDEN:
+            hidden.append(JobHide(**columns))
+        else:
+            changed.append(JobChange(**columns))
+    return new, changed, hidden
 
 
 class ResultGone(Row, frozen=True, kw_only=True):

@@ -24,6 +24,10 @@ STATEMENTS: Mapping[type[r.Row], str] = {
         UPDATE jobs AS t SET position = u.position, {coalesced(*_CHANGING)}
         FROM json_populate_recordset(NULL::jobs, %s::json) AS u
         WHERE t.account = u.account AND t.job = u.job""",
+    r.JobHide: """
+        UPDATE jobs AS t SET position = u.position, hidden_ms = u.hidden_ms
+        FROM json_to_recordset(%s::json) AS u(account text, job text, position text, hidden_ms bigint)
+        WHERE t.account = u.account AND t.job = u.job""",
     r.ResultGone: """
         UPDATE jobs AS t SET result_gone = u.reason
         FROM json_to_recordset(%s::json) AS u(account text, asset text, reason text)

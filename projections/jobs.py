@@ -8,8 +8,9 @@ gives the same rows. How long a job waited and ran is known to its row alone, so
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from projections.job_rows import rows_of_jobs
 from projections.row_base import Logged, Rows, rows_of
-from projections.rows import JobChange, JobCount, JobEvents, NewGroup, NewJob, NotMade, ResultGone, ResultsErased
+from projections.rows import JobCount, JobEvents, NewGroup, NotMade, ResultGone, ResultsErased
 from schemas import events as ev
 from schemas.amounts import DAY_MS
 from schemas.codec import encode_json
@@ -133,6 +134,10 @@ def _expired(event: ev.Event, _: ev.JobExpired) -> Columns:
     return _ended("expired", event)
 
 
+def _hidden(event: ev.Event, _: ev.JobHidden) -> Columns:
+    return {"hidden_ms": event.time_ms}
+
+
 def _given_back(_: ev.Event, data: ev.CreditsReleased) -> Columns:
     return {"balance": data.balance}
 
@@ -155,6 +160,7 @@ HANDLERS: Mapping[type[ev.EventData], Callable[[ev.Event, Any], Columns]] = {
     ev.JobFailed: _failed,
     ev.JobCanceled: _canceled,
     ev.JobExpired: _expired,
+    ev.JobHidden: _hidden,
     ev.CreditsReleased: _given_back,
     ev.CreditsRefunded: _refunded,
 }
@@ -271,10 +277,8 @@ def fold_jobs(batch: Sequence[Logged]) -> Rows:
         if status is not None:
             day_ms = event.time_ms - event.time_ms % DAY_MS
             counts.append(JobCount(account=event.account, job=data.job, day_ms=day_ms, status=status))
-    new = [NewJob(**row) for row in columns.values() if "accepted_ms" in row]
-    changed = [JobChange(**row) for row in columns.values() if "accepted_ms" not in row]
     events = [_events(*place, *history[place]) for place in columns]
-    return rows_of(new, changed, counts, events, *others.values())
+    return rows_of(*rows_of_jobs(columns.values()), counts, events, *others.values())
 
 
 def _events(account: str, job: str, version: int, values: Sequence[bytes]) -> JobEvents:

@@ -133,6 +133,12 @@ def _job_change(tables: Tables, values: Row) -> list[Hole]:
     return []
 
 
+def _job_hide(tables: Tables, values: Row) -> None:
+    row = tables["jobs"].get((values["account"], values["job"]))
+    if row is not None:
+        row.update(values)
+
+
 def _result_gone(tables: Tables, values: Row) -> None:
     for row in tables["jobs"].values():
         if (row["account"], row["asset"]) == (values["account"], values["asset"]):
@@ -185,6 +191,7 @@ _CHANGES: Mapping[type[r.Row], Callable[[Tables, Row], list[Hole] | None]] = {
     r.AccountChange: _stream("accounts", _summed(*_TOTALS)),
     r.PartitionChange: _stream("partitions", _newer),
     r.JobChange: _job_change,
+    r.JobHide: _job_hide,
     r.ResultGone: _result_gone,
     r.ResultsErased: _results_erased,
     r.JobCount: _job_count,

@@ -14,6 +14,7 @@ from projections.asset_rows import NewAsset as NewAsset
 from projections.job_rows import JobChange as JobChange
 from projections.job_rows import JobCount as JobCount
 from projections.job_rows import JobEvents as JobEvents
+from projections.job_rows import JobHide as JobHide
 from projections.job_rows import NewGroup as NewGroup
 from projections.job_rows import NewJob as NewJob
 from projections.job_rows import NotMade as NotMade

@@ -29,6 +29,7 @@ from schemas.job_commands import AttemptStarted as AttemptStarted
 from schemas.job_commands import CancelJob as CancelJob
 from schemas.job_commands import Failed as Failed
 from schemas.job_commands import GroupedJob as GroupedJob
+from schemas.job_commands import HideJob as HideJob
 from schemas.job_commands import RecordOutcome as RecordOutcome
 from schemas.job_commands import RefundJob as RefundJob
 from schemas.job_commands import RenewLease as RenewLease
@@ -97,6 +98,7 @@ AnyCommand = (
     | SubmitGroup
     | RefundJob
     | CancelJob
+    | HideJob
     | AttemptStarted
     | RenewLease
     | RecordOutcome

@@ -29,6 +29,7 @@ from schemas.job_events import JobAccepted as JobAccepted
 from schemas.job_events import JobCanceled as JobCanceled
 from schemas.job_events import JobExpired as JobExpired
 from schemas.job_events import JobFailed as JobFailed
+from schemas.job_events import JobHidden as JobHidden
 from schemas.job_events import JobRequeued as JobRequeued
 from schemas.job_events import JobReused as JobReused
 from schemas.job_events import JobStarted as JobStarted
@@ -157,6 +158,7 @@ AnyEvent = (
     | JobFailed
     | JobCanceled
     | JobExpired
+    | JobHidden
     | CreditsReleased
     | IdempotencyForgotten
     | CommandRefused

@@ -1,4 +1,4 @@
-"""Commands about jobs: submit one or a group, cancel, refund, and what dispatchers report."""
+"""Commands about jobs: submit one or a group, cancel, hide, refund, and what dispatchers report."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -53,6 +53,15 @@ class SubmitGroup(Command, frozen=True, omit_defaults=True, tag="submit-group"):
 
 class CancelJob(Command, frozen=True, tag="cancel-job"):
     """End the job now and give its money back."""
+
+    job: str
+
+
+class HideJob(Command, frozen=True, tag="hide-job"):
+    """Take the job out of its account's histories; one that has not ended is canceled first.
+
+    What it was charged, and every statistic, stays. The sender has seen that the job is the account's.
+    """
 
     job: str
 

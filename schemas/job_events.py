@@ -176,6 +176,18 @@ class JobCanceled(EventData, frozen=True, tag="job-canceled"):
     idempotency: IdempotencyUse | None
 
 
+class JobHidden(EventData, frozen=True, tag="job-hidden"):
+    """The job no longer stands in its account's histories; it had ended, or the events before this one ended it.
+
+    `canceled` says that they did, `balance` is what can be spent. A job may be hidden more than once.
+    """
+
+    job: str
+    canceled: bool
+    balance: int
+    idempotency: IdempotencyUse | None
+
+
 class JobExpired(EventData, frozen=True, tag="job-expired"):
     """The job waited longer than its plan lets it."""
 

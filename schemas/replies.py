@@ -32,7 +32,11 @@ class GroupDecided(Answer, frozen=True, tag="group-decided"):
 
 
 class JobEndedAnswer(Answer, frozen=True, omit_defaults=True, tag="job-ended"):
-    """The job ended; exactly one of `result` and `reason` is there for succeeded and failed."""
+    """The job ended at `ended_ms`; exactly one of `result` and `reason` is there for succeeded and failed.
+
+    `number` is the result's in its account. `reused_of` names the earlier job whose result this is; of such a one
+    there is no `model_ms`. When a job was accepted stands in the read model: a live job's record does not hold it.
+    """
 
     job: str
     status: str
@@ -44,13 +48,24 @@ class JobEndedAnswer(Answer, frozen=True, omit_defaults=True, tag="job-ended"):
     detail: str | None = None
     thumbnail: StoredObject | None = None
     run: EngineRun | None = None
-    reused: bool = False
+    number: int = 0
+    model_ms: int | None = None
+    ended_ms: int = 0
+    reused_of: str | None = None
 
 
 class JobCancelAccepted(Answer, frozen=True, tag="job-cancel-accepted"):
     """The job is canceled and its reservation is released."""
 
     job: str
+    balance: int
+
+
+class JobHiddenAnswer(Answer, frozen=True, tag="job-hidden"):
+    """The job is hidden; `canceled`: it had not ended before, and its reservation is released."""
+
+    job: str
+    canceled: bool
     balance: int
 
 
@@ -112,6 +127,7 @@ AnyAnswer = (
     | GroupDecided
     | JobEndedAnswer
     | JobCancelAccepted
+    | JobHiddenAnswer
     | AssetAccepted
     | AssetDeletion
     | AlbumAccepted

@@ -167,6 +167,9 @@ def check_log(events: Iterable[ev.Event], *, quiet: bool = False) -> None:
             case ev.CreditsReleased():
                 assert reserved.pop((account, data.job)) == data.units
                 balances[account] += data.units
+            case ev.JobHidden():
+                lives = (account, data.job) in accepted and not ended[account, data.job]
+                assert not lives, f"{data.job} is hidden and lives"
             case _ if isinstance(data, TERMINAL):
                 assert (account, data.job) in accepted
                 ended[account, data.job] += 1

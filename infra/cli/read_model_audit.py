@@ -92,7 +92,7 @@ async def _of_one_moment(connection: asyncpg.Connection) -> _Rows:
         accounts = await connection.fetch(
             "SELECT account, version, granted, regenerated, refunded, captured, reserved, expired FROM accounts"
         )
-        jobs = await connection.fetch("SELECT account, job, status, charged, refunded FROM jobs")
+        jobs = await connection.fetch("SELECT account, job, status, charged, refunded, hidden_ms IS NOT NULL FROM jobs")
         assets = await connection.fetch("SELECT account, asset, number, gone, public, views FROM assets")
         albums = await connection.fetch(
             "SELECT account, count(*) FROM albums WHERE created_ms IS NOT NULL AND gone_ms IS NULL GROUP BY account"

@@ -23,11 +23,12 @@ _TERMINAL = {
 
 @dataclass(frozen=True)
 class JobSaid:
-    """How a job stands, what it was charged and what came back."""
+    """How a job stands, what it was charged, what came back, and whether it is hidden."""
 
     status: str = ""
     charged: int = 0
     refunded: int = 0
+    hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ class Fold:
                 self._job(account, job, charged=units)
             case ev.CreditsRefunded(job=job, units=units):
                 self._job(account, job, refunded=units)
+            case ev.JobHidden(job=job) if (account, job) in self.jobs:
+                self._job(account, job, hidden=True)
             case _:
                 pass
 

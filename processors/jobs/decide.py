@@ -1,4 +1,4 @@
-"""Decisions about jobs: submit, attempts and their leases, outcomes, cancel. What a tick finds due is in `timers`.
+"""Decisions about jobs: attempts and their leases, outcomes, cancel, hide. What a tick finds due is in `timers`.
 
 Theory of operation. A job is delivered by leases, not by acknowledgements: releasing an attempt takes a slot of the
 account and of the partition and starts a lease; a dispatcher that begins or renews moves the lease; one that falls
@@ -8,6 +8,7 @@ released in the same decision. A slot, though, stays taken until its attempt end
 """
 
 from processors.accounts.entry import answered_before, idempotency_use, ignore_late, refuse
+from processors.accounts.money import expire_lots
 from processors.assets.purges import live_asset, purge_unused_result
 from processors.assets.state import result_asset
 from processors.draft import Draft
@@ -17,7 +18,8 @@ from processors.jobs.state import Backoff, Ending, Released, Running, Waiting
 from schemas import commands as cmd
 from schemas import events as ev
 from schemas import refusals as no
-from schemas.replies import JobCancelAccepted
+from schemas.plans import AccountTerms
+from schemas.replies import JobCancelAccepted, JobHiddenAnswer
 
 
 def attempt_started(draft: Draft, command: cmd.AttemptStarted) -> None:
@@ -80,13 +82,8 @@ def _purge_unused(draft: Draft, command: cmd.RecordOutcome) -> None:
 
 def cancel_job(draft: Draft, command: cmd.CancelJob) -> None:
     """End the job now; its money is back at once, a slot that an attempt holds is not."""
-    account = draft.envelope.account
-    header, plan = draft.account(account), draft.plan()
-    terms = plan.terms(header.product, header.plan) if header and plan else None
-    if header is None or terms is None:
-        refuse(draft, account if header else draft.stream, no.JobUnknown(command.job))
-        return
-    if answered_before(draft):
+    account, terms = draft.envelope.account, _terms(draft, command.job)
+    if terms is None or answered_before(draft):
         return
     job = live_job(draft, account, command.job)
     if job is None:
@@ -97,6 +94,35 @@ def cancel_job(draft: Draft, command: cmd.CancelJob) -> None:
         return
     balance = cancel(draft, account, command.job, job, idempotency_use(draft, terms))
     draft.answer(draft.envelope.reply, account, JobCancelAccepted(command.job, balance))
+
+
+def hide_job(draft: Draft, command: cmd.HideJob) -> None:
+    """Take the job out of its account's histories, after a cancel where it lives; saying it again is harmless.
+
+    What has ended has no record here, so whose it was the sender has to have seen.
+    """
+    account, terms = draft.envelope.account, _terms(draft, command.job)
+    if terms is None or answered_before(draft):
+        return
+    job = live_job(draft, account, command.job)
+    lives = job is not None and not isinstance(job.phase, Ending)
+    if job is not None and lives:
+        cancel(draft, account, command.job, job, None)
+    else:
+        expire_lots(draft, account)
+    balance = draft.header(account).available
+    draft.emit(account, ev.JobHidden(command.job, lives, balance, idempotency_use(draft, terms)))
+    draft.answer(draft.envelope.reply, account, JobHiddenAnswer(command.job, lives, balance))
+
+
+def _terms(draft: Draft, job: str) -> AccountTerms | None:
+    """The terms of an account that is open; None after a refusal: one that is not has no jobs."""
+    account, plan = draft.envelope.account, draft.plan()
+    header = draft.account(account)
+    terms = plan.terms(header.product, header.plan) if header and plan else None
+    if terms is None:
+        refuse(draft, account if header else draft.stream, no.JobUnknown(job))
+    return terms
 
 
 def stored_object(draft: Draft, account: str, asset: str | None) -> cmd.StoredObject | None:

@@ -91,6 +91,9 @@ def succeed(draft: Draft, command: cmd.RecordOutcome, job: Job, outcome: cmd.Suc
         outcome.result,
         thumbnail=outcome.thumbnail,
         run=outcome.run,
+        number=succeeded.number,
+        model_ms=outcome.model_ms,
+        ended_ms=draft.time_ms,
     )
     tell(draft, account, job, answer)
 
@@ -109,7 +112,8 @@ def fail(
     draft.emit(account, ev.JobFailed(name, attempt, reason, detail, run))
     balance = release(draft, account, name, "failed")
     _purge_original(draft, account, job)
-    tell(draft, account, job, JobEndedAnswer(name, "failed", 0, balance, reason=reason, detail=detail, run=run))
+    answer = JobEndedAnswer(name, "failed", 0, balance, reason=reason, detail=detail, run=run, ended_ms=draft.time_ms)
+    tell(draft, account, job, answer)
 
 
 def expire(draft: Draft, account: str, name: str, job: Job) -> None:
@@ -117,7 +121,8 @@ def expire(draft: Draft, account: str, name: str, job: Job) -> None:
     draft.emit(account, ev.JobExpired(name))
     balance = release(draft, account, name, "expired")
     _purge_original(draft, account, job)
-    tell(draft, account, job, JobEndedAnswer(name, "expired", 0, balance, reason="queue-deadline"))
+    answer = JobEndedAnswer(name, "expired", 0, balance, reason="queue-deadline", ended_ms=draft.time_ms)
+    tell(draft, account, job, answer)
 
 
 def cancel(draft: Draft, account: str, name: str, job: Job, idempotency: ev.IdempotencyUse | None) -> int:
@@ -128,7 +133,7 @@ def cancel(draft: Draft, account: str, name: str, job: Job, idempotency: ev.Idem
     draft.emit(account, ev.JobCanceled(name, balance, idempotency))
     release(draft, account, name, "canceled")
     _purge_original(draft, account, job)
-    tell(draft, account, job, JobEndedAnswer(name, "canceled", 0, balance))
+    tell(draft, account, job, JobEndedAnswer(name, "canceled", 0, balance, ended_ms=draft.time_ms))
     draw(draft, job.lane)
     return balance
 

@@ -37,7 +37,7 @@ from processors.overlay import Overlay
 from schemas import events as ev
 from schemas.commands import ReplyAddress
 from schemas.identifiers import PARTITION_STREAM_PREFIX
-from schemas.replies import GroupDecided, JobCancelAccepted, JobDecided
+from schemas.replies import GroupDecided, JobCancelAccepted, JobDecided, JobHiddenAnswer
 
 Lane = TypeVar("Lane", LaneUse, LaneShare)
 
@@ -162,6 +162,10 @@ def job_canceled(state: Overlay, event: ev.Event, data: ev.JobCanceled) -> None:
         state.changes[job_key(event.account, data.job)] = replace(job, phase=ending, replies=())
     else:
         _leave(state, event, data.job)
+
+
+def job_hidden(state: Overlay, event: ev.Event, data: ev.JobHidden) -> None:
+    remember(state, event, data.idempotency, data.job, JobHiddenAnswer(data.job, data.canceled, data.balance))
 
 
 def command_duplicate(state: Overlay, event: ev.Event, data: ev.CommandDuplicate) -> None:

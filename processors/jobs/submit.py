@@ -248,7 +248,9 @@ def _reused(draft: Draft, priced: Priced, reuse: str, terms: AccountTerms, plan:
         reused.asset,
         reused.result,
         thumbnail=reused.thumbnail,
-        reused=True,
+        number=reused.number,
+        ended_ms=draft.time_ms,
+        reused_of=reused.of,
     )
     draft.answer(address, account, ended)
     return True

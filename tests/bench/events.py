@@ -109,6 +109,10 @@ class Partition:
                 break
         return made
 
+    def hide(self, account: str, job: str) -> list[ev.Event]:
+        """The command that takes an ended job out of its account's histories."""
+        return self._own(account, [ev.JobHidden(job, False, self.balances[account], None)])
+
     def settle(self) -> Iterator[list[ev.Event]]:
         """The commands that end every job that is under way."""
         for life in self._lives:

@@ -69,11 +69,11 @@ def test_nothing_else_is_stored() -> None:
 def test_every_type_of_every_union_has_an_example() -> None:
     counts = {kind.name: len(kind.types) for kind in KINDS}
     assert counts == {
-        "commands": 22,
-        "events": 40,
+        "commands": 23,
+        "events": 41,
         "outcomes": 2,
         "refusals": 23,
-        "replies": 12,
+        "replies": 13,
         "work": 1,
         "sessions": 2,
         "accesses": 1,

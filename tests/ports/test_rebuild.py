@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from projections.memory import MemorySource
 from projections.postgres import PostgresReadModels
 from projections.rebuild import MODELS, Rebuild, rebuilding
 from projections.runner import Runner
+from schemas import events as ev
 from schemas.events import encode_event
 from schemas.topics import EVENTS, KEYS
 from tests.bench.events import Partition
@@ -48,16 +49,21 @@ class Quiet:
 class Side:
     """A database whose live read models are at the end of the log, with a projector that goes on."""
 
-    def __init__(self, dsn: str, log: Log, commands: Any) -> None:
-        self.dsn, self.log, self._commands = dsn, log, commands
+    def __init__(self, dsn: str, log: Log, partition: Partition) -> None:
+        self.dsn, self.log, self.partition = dsn, log, partition
+        self._commands = partition.commands()
         self.progress = Quiet()
 
     def write(self, commands: int) -> None:
         """More commands of partition 0 on the log."""
         for _ in range(commands):
-            for event in next(self._commands):
-                records = self.log[EVENTS, 0]
-                records.append(Record(len(records), 0, event.account.encode(), encode_event(event)))
+            self.append(next(self._commands))
+
+    def append(self, events: Sequence[ev.Event]) -> None:
+        """One command's events on the log of partition 0."""
+        records = self.log[EVENTS, 0]
+        for event in events:
+            records.append(Record(len(records), 0, event.account.encode(), encode_event(event)))
 
     async def caught_up(self) -> None:
         """Return when the live read models show all that is on the log."""
@@ -105,7 +111,7 @@ async def side(postgres: Settings) -> AsyncIterator[Side]:
     log = log_of(partitions[1:], 800)
     log[EVENTS, 0] = []
     log[KEYS, 0], log[KEYS, 1] = [], [Record(3, 0, b"acct_a.key_1", b"wrapped")]
-    made = Side(make_database(postgres), log, partitions[0].commands())
+    made = Side(make_database(postgres), log, partitions[0])
     made.write(300)
     async with projecting(made):
         await made.caught_up()
@@ -123,6 +129,21 @@ async def test_a_rebuild_gives_the_same_rows_in_new_generations(side: Side) -> N
     assert {model: live[model] for model in MODELS} == dict(outcome.generations)
     kept = {model for (model,) in side.sql("SELECT model FROM generations WHERE state = 'previous'")}
     assert kept == set(MODELS) - {"keys"}, "a data key that is erased later must not stand in an old table"
+
+
+async def test_what_was_hidden_is_hidden_after_a_rebuild(side: Side) -> None:
+    """Live, a job is hidden long after it began; a rebuild meets both in one batch."""
+    ended = side.sql("SELECT account, job FROM jobs WHERE outcome IS NOT NULL ORDER BY job")
+    mine = [(account, job) for account, job in ended if account in side.partition.names][:3]
+    for account, job in (*mine, mine[0]):
+        side.append(side.partition.hide(account, job))
+    side.append(side.partition.hide(mine[0][0], "job_nobody"))
+    await side.caught_up()
+    hidden = "SELECT account, job, hidden_ms FROM jobs WHERE hidden_ms IS NOT NULL ORDER BY job"
+    before = side.sql(hidden)
+    assert [row[:2] for row in before] == mine
+    outcome = await side.rebuild(lambda work: work.anew(MODELS))
+    assert (outcome.switched, outcome.differences, side.sql(hidden)) == (True, [], before)
 
 
 async def test_the_projector_goes_on_with_the_new_generation(side: Side) -> None:

@@ -70,6 +70,7 @@ KINDS = (
     *("move",) * 2,
     *("purged",) * 2,
     "erase",
+    "hide",
 )
 PAUSES = (0, 0, 0, 1, SECOND, 5 * SECOND, 20 * SECOND, 61 * SECOND, 200 * SECOND, HOUR, DAY)
 
@@ -248,6 +249,8 @@ class Player:
                 return said(cmd.GrantCredits(number - 2, "lot", expires_ms, number % 5 - 2), account)
             case "refund":
                 return said(cmd.RefundJob(f"job_{1 + number % max(1, self.jobs)}", "sorry"), account, key=f"r{number}")
+            case "hide":
+                return said(cmd.HideJob(f"job_{1 + number % max(1, self.jobs)}"), account, key=f"h{number}", reply="h")
             case "set-plan":
                 return said(cmd.SetPlan(("default", "gold", "gold", "none")[number % 4]), account, key=f"p{number}")
             case "delete":

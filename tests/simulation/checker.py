@@ -7,11 +7,11 @@ from processors.rebuild import Fold, differences
 from processors.store import Store
 from schemas import topics
 from schemas.codec import unpack_items
-from schemas.replies import BalanceChanged, Broken, Done, JobCancelAccepted, JobDecided, Refused
+from schemas.replies import BalanceChanged, Broken, Done, JobCancelAccepted, JobDecided, JobHiddenAnswer, Refused
 from tests.laws import check_log, check_state, decoded
 from tests.simulation.cluster import PARTITION, Cluster
 
-DECISIONS = (JobDecided, Refused, Broken, BalanceChanged, Done, JobCancelAccepted)
+DECISIONS = (JobDecided, Refused, Broken, BalanceChanged, Done, JobCancelAccepted, JobHiddenAnswer)
 
 
 async def check(cluster: Cluster, *, quiet: bool = True) -> None:

@@ -75,7 +75,7 @@ class Scenario:
                 task.cancel()
 
     async def _client(self) -> None:
-        """A record of one to six commands: mostly submits, some of them twice under a key, some garbage."""
+        """A record of one to six commands: mostly submits, some twice under a key, cancels, hides, some garbage."""
         items: list[cmd.Envelope | bytes] = []
         for _ in range(self.random.choice((1, 1, 2, 6))):
             account = self.random.choice(ACCOUNTS)
@@ -89,7 +89,8 @@ class Scenario:
                 items.append(submit)
             elif chance < 0.7 and self.jobs:
                 job, owner = self.random.choice(self.jobs)
-                items.append(self.cluster.envelope(cmd.CancelJob(job), owner))
+                ending = cmd.CancelJob(job) if chance < 0.65 else cmd.HideJob(job)
+                items.append(self.cluster.envelope(ending, owner))
             elif chance < 0.9:
                 items.append(self.cluster.envelope(cmd.GrantCredits(self.random.randint(-9, 9), "g"), account))
             else:

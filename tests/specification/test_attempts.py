@@ -1,6 +1,7 @@
 """Attempts: start, renewal, outcome, cancel."""
 
 import pytest
+from msgspec.structs import replace
 
 from processors.jobs.state import Backoff, Ending, Released, Running, Waiting
 from schemas import commands as cmd
@@ -34,9 +35,9 @@ from tests.specification.given import (
 LATE = ev.CommandIgnored("record-outcome", "outcome-of-no-live-attempt", "job_1")
 
 
-def ended(status: str, reason: str | None = None, detail: str | None = None, balance: int = 10) -> JobEndedAnswer:
-    """The answer about job_1 when it ended without a result."""
-    return JobEndedAnswer("job_1", status, 0, balance, reason=reason, detail=detail)
+def ended(status: str, reason: str | None = None, detail: str | None = None, at: int = 0) -> JobEndedAnswer:
+    """The answer about job_1 when it ended without a result, `at` ms after T0."""
+    return JobEndedAnswer("job_1", status, 0, 10, reason=reason, detail=detail, ended_ms=T0 + at)
 
 
 def test_a_start_moves_the_job_to_running_under_the_running_lease() -> None:
@@ -90,7 +91,9 @@ def test_a_success_charges_once_and_makes_an_asset(before: tuple[cmd.AnyCommand,
         ev.JobSucceeded("job_1", 1, "asset_1", 1, RESULT, 25),
         ev.CreditsCaptured("job_1", 1, 1, 9),
     ]
-    assert then.answers == [("r", JobEndedAnswer("job_1", "succeeded", 1, 9, "asset_1", RESULT))]
+    made = JobEndedAnswer("job_1", "succeeded", 1, 9, "asset_1", RESULT)
+    told = replace(made, number=1, model_ms=25, ended_ms=T0 + 5 * SECOND)
+    assert then.answers == [("r", told)]
     assert world.job("job_1") is None
     assert world.when(submit("job_2", input="asset_1")).types[0] == "job-accepted"
 
@@ -154,7 +157,7 @@ def test_transient_failures_are_tried_again_after_growing_pauses_until_none_is_l
         ev.JobFailed("job_1", 3, "model-busy", "Try later."),
         ev.CreditsReleased("job_1", 1, (), "failed", 10),
     ]
-    assert then.answers == [("r", ended("failed", "model-busy", "Try later."))]
+    assert then.answers == [("r", ended("failed", "model-busy", "Try later.", 3 * SECOND))]
 
 
 def test_a_pause_that_is_over_puts_the_job_back_into_the_queue() -> None:
@@ -194,7 +197,7 @@ def test_a_client_that_waits_hears_of_an_engine_that_stays_away_after_20_seconds
         ev.JobFailed("job_1", 11, "engine-unavailable", "No engine answers."),
         ev.CreditsReleased("job_1", 1, (), "failed", 10),
     ]
-    assert then.answers == [("r", ended("failed", "engine-unavailable", "No engine answers."))]
+    assert then.answers == [("r", ended("failed", "engine-unavailable", "No engine answers.", 20 * SECOND))]
 
 
 @pytest.mark.parametrize(
@@ -214,7 +217,7 @@ def test_a_cancel_ends_the_job_and_its_money_at_once(
     assert isinstance(job.phase, phase)
     then = world.when(cmd.CancelJob("job_1"), reply="c")
     assert then.events == [ev.JobCanceled("job_1", 10, None), ev.CreditsReleased("job_1", 1, (), "canceled", 10)]
-    assert then.answers == [("r", ended("canceled")), ("c", JobCancelAccepted("job_1", 10))]
+    assert then.answers == [("r", ended("canceled", at=world.now)), ("c", JobCancelAccepted("job_1", 10))]
     assert (world.job("job_1") is not None) == slot_taken
     assert world.lane().running == int(slot_taken)
 

@@ -1,13 +1,14 @@
 """Groups: all jobs are accepted or none is; then each is captured or released by itself."""
 
 import pytest
+from msgspec.structs import replace
 
 from schemas import commands as cmd
 from schemas import events as ev
 from schemas import refusals as no
 from schemas.plans import WindowTerms
 from schemas.replies import GroupDecided, JobEndedAnswer, Refused
-from tests.specification.given import World, accepted, failed, outcome, plan, released, result_of, submit, terms
+from tests.specification.given import T0, World, accepted, failed, outcome, plan, released, result_of, submit, terms
 
 
 def group(*names: str, model: str = "echo", **changes: object) -> cmd.SubmitGroup:
@@ -33,8 +34,10 @@ def test_each_job_of_a_group_ends_by_itself() -> None:
     world = World(plan(terms(in_flight_jobs_max=3))).given(group("job_1", "job_2", "job_3"), reply="r")
     one = world.when(outcome("job_1"))
     two = world.when(outcome("job_2", 1, failed()))
-    assert one.answers == [("r", JobEndedAnswer("job_1", "succeeded", 1, 7, "asset_1", result_of("job_1")))]
-    assert two.answers[0][1] == JobEndedAnswer("job_2", "failed", 0, 8, reason="model-error", detail="It broke.")
+    made = JobEndedAnswer("job_1", "succeeded", 1, 7, "asset_1", result_of("job_1"))
+    assert one.answers == [("r", replace(made, number=1, model_ms=25, ended_ms=T0))]
+    broken = JobEndedAnswer("job_2", "failed", 0, 8, reason="model-error", detail="It broke.", ended_ms=T0)
+    assert two.answers[0][1] == broken
     world.given(cmd.CancelJob("job_3"))
     header = world.header()
     assert (header.captured, header.reserved, header.available) == (1, 0, 9)

@@ -48,9 +48,10 @@ def test_the_same_bytes_and_parameters_give_the_earlier_result() -> None:
     assert isinstance(reused, ev.JobReused)
     assert (reused.of, reused.asset, reused.number, reused.result) == ("job_1", "asset_2", 4, result_of("job_1"))
     assert then.work == []
+    made = JobEndedAnswer("job_2", "succeeded", 0, 9, "asset_2", result_of("job_1"))
     assert then.answers == [
         ("r", JobDecided("job_2", "succeeded", 0, 9)),
-        ("r", JobEndedAnswer("job_2", "succeeded", 0, 9, "asset_2", result_of("job_1"), reused=True)),
+        ("r", replace(made, number=4, ended_ms=T0, reused_of="job_1")),
     ]
     assert world.header().captured == 1
 

@@ -53,7 +53,8 @@ def test_a_job_expires_in_the_queue() -> None:
         (ANNA, ev.JobExpired("job_2")),
         (ANNA, ev.CreditsReleased("job_2", 1, (), "expired", 9)),
     ]
-    assert then.answers == [("r2", JobEndedAnswer("job_2", "expired", 0, 9, reason="queue-deadline"))]
+    expired = JobEndedAnswer("job_2", "expired", 0, 9, reason="queue-deadline", ended_ms=T0 + MINUTE)
+    assert then.answers == [("r2", expired)]
 
 
 def test_a_job_expires_between_two_attempts() -> None:

@@ -52,6 +52,10 @@ def reused(job: str, asset: str, number: int) -> ev.JobReused:
     )
 
 
+def hidden(job: str, balance: int = 0) -> ev.JobHidden:
+    return ev.JobHidden(job, False, balance, None)
+
+
 def registered(asset: str, number: int) -> ev.AssetRegistered:
     return ev.AssetRegistered(asset, number, STORED, None, None)
 
@@ -71,6 +75,20 @@ def test_a_job_is_charged_given_back_and_reused() -> None:
     }
     assert set(fold.assets) == {(ACCOUNT, "asset_1"), (ACCOUNT, "asset_2")}
     assert fold.totals() == {ACCOUNT: (6, 0, 0, 3, 3, 0, 0)}
+
+
+def test_a_job_is_hidden_and_what_never_was_is_not() -> None:
+    fold = fold_of(accepted("job_1"), ev.JobExpired("job_1"), *(hidden(job) for job in ("job_1", "job_1", "job_9")))
+    assert fold.jobs == {(ACCOUNT, "job_1"): JobSaid("expired", hidden=True)}
+    assert fold.audit.violations == []
+
+
+def test_a_hide_of_a_job_that_lives_or_that_takes_money_along_breaks_a_law() -> None:
+    fold = fold_of(accepted("job_1"), hidden("job_1"), ev.JobExpired("job_1"), hidden("job_1", balance=3))
+    assert [violation.law for violation in fold.audit.violations] == [
+        "only-what-has-ended-is-hidden",
+        "balance-is-what-the-books-say",
+    ]
 
 
 def test_pictures_are_viewed_deleted_and_erased() -> None:

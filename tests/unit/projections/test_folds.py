@@ -80,6 +80,28 @@ def test_a_job_keeps_the_time_of_each_status() -> None:
     )
 
 
+HIDDEN = ev.JobHidden(JOB, False, 9, None)
+
+
+@pytest.mark.parametrize("data", [[ev.JobExpired(JOB), HIDDEN], [RELEASED, ev.JobCanceled(JOB, 9, None), HIDDEN]])
+def test_a_hidden_job_is_marked_whatever_the_batches_are(data: list[ev.AnyEvent]) -> None:
+    records = records_of(events_of(accepted(), *data, ev.AttemptEnded(JOB, 1, "lease-ended", False, None)))
+    rows = []
+    for size in range(1, len(records) + 1):
+        store = MemoryReadModels()
+        intake = intake_for(store, [0])
+        for at in range(0, len(records), size):
+            assert applied(store, intake.take_events({0: records[at : at + size]})) == []
+        rows.append(store.tables["jobs"][ACCOUNT, JOB])
+    assert all(row == rows[0] for row in rows)
+    assert rows[0]["hidden_ms"] == START_MS + 1000 * (1 + len(data))
+    assert rows[0]["position"] == f"0.{2 + len(data)}.0.0"
+
+
+def test_a_hide_of_a_job_that_never_was_leaves_no_hole() -> None:
+    assert folded({0: records_of(events_of(HIDDEN))}).tables["jobs"] == {}
+
+
 def test_a_charge_is_what_was_captured() -> None:
     row = job_after(ev.CreditsCaptured(JOB, 3, 1, 6))
     assert (row["charged"], row["balance"]) == (3, 6)
