@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -29,6 +30,7 @@ from infra.errors import OperatorError
 from schemas.topics import LANES
 
 _FOLDER = Path(__file__).resolve().parent
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class SettingsError(OperatorError):
@@ -166,6 +168,9 @@ class Settings(BaseSettings):
     catalogue_path: Path = _FOLDER / "catalogue.toml"
     plan_path: Path = _FOLDER / "plan.toml"
     onnx_models: Path | None = None
+    google_client_id: str | None = None
+    google_jwks_url: str = "https://www.googleapis.com/oauth2/v3/certs"
+    google_issuer: str = Field(default="https://accounts.google.com", min_length=1)
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
     worker_name: str | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -176,6 +181,21 @@ class Settings(BaseSettings):
         if "secrets_dir" in values:
             return values
         return {**values, "secrets_dir": Path(str(values.get("data_dir", "var"))) / "secrets"}
+
+    @field_validator("google_client_id")
+    @classmethod
+    def _empty_is_none(cls, client_id: str | None) -> str | None:
+        return client_id or None
+
+    @field_validator("google_jwks_url")
+    @classmethod
+    def _is_safe(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.hostname is None or parts.scheme not in ("https", "http"):
+            raise ValueError("it has to be an https URL")
+        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+            raise ValueError("http would let others put their keys in; it is for this machine alone, use https")
+        return url
 
     @field_validator("dispatcher_lanes")
     @classmethod

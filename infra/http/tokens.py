@@ -190,17 +190,17 @@ class _Known(NamedTuple):
     key: Ed25519PublicKey
 
 
-def check_times(claims: Mapping[str, Any], now_s: float, ttl_max_s: int) -> None:
-    """Whether now lies in the token's time, by our clock and `LEEWAY_S` more. Raises TokenInvalid."""
+def check_times(claims: Mapping[str, Any], now_s: float, ttl_max_s: int, leeway_s: int = LEEWAY_S) -> None:
+    """Whether now lies in the token's time, by our clock and the leeway. Raises TokenInvalid."""
     times = [claims.get("exp"), claims.get("nbf", 0), claims.get("iat", 0)]
     if not all(type(time_s) in (int, float) and 0 <= time_s <= _TIME_MAX_S for time_s in times):
         raise TokenInvalid("The token's times are no numbers.")
     ends_s, begins_s = times[0], max(times[1:])
     if ends_s > now_s + ttl_max_s:
         raise TokenInvalid(f"The token ends more than {ttl_max_s // 3600} hours from now.")
-    if now_s >= ends_s + LEEWAY_S:
+    if now_s >= ends_s + leeway_s:
         raise TokenInvalid("The token has expired; get a new one.")
-    if now_s < begins_s - LEEWAY_S:
+    if now_s < begins_s - leeway_s:
         raise TokenInvalid("The token is not valid yet.")
 
 
