@@ -134,11 +134,21 @@ class Stack:
         assert ran.returncode == (0 if told["clean"] else 1)
         return told
 
-    def token(self, subject: str, *, product: str = "darkroom", role: str = "user", ttl_s: int = 3600) -> str:
+    def token(
+        self,
+        subject: str,
+        *,
+        product: str = "darkroom",
+        role: str = "user",
+        ttl_s: int = 3600,
+        plan: str = "default",
+        workspace: str | None = None,
+        idle_s: int | None = None,
+    ) -> str:
         """A bearer token, signed as ``darkroom token`` signs."""
-        keys = KeyFolder(Layout(self.data).secrets / "jwt")
-        now_s = int(time.time())
-        return sign_token(keys, "local", product, subject, now_s=now_s, ttl_s=ttl_s, role=role)
+        keys, now_s = KeyFolder(Layout(self.data).secrets / "jwt"), int(time.time())
+        named: dict[str, Any] = {"plan": plan, "role": role, "workspace": workspace, "idle_s": idle_s}
+        return sign_token(keys, "local", product, subject, now_s=now_s, ttl_s=ttl_s, **named)
 
     def wait_healthy(self, limit_s: float = 90.0) -> dict[str, dict[str, Any]]:
         """Wait until every component is healthy at once; their rows."""

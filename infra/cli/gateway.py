@@ -127,7 +127,7 @@ def make_application(settings: Settings, parts: Part, limits: LimitSettings) -> 
             _log.info("gateway-ready", parts=parts)
             yield
 
-    operations = _operations(parts)
+    operations = operations_of(parts)
     document = openapi_document(operations, version=_version(), server_url=settings.gateway.base_url)
     native = BearerGate(log.authenticator, limiter, log.addresses)
     doors = Doors(log.authenticator, limiter, log.addresses, identifier_key, settings.gateway.origins)
@@ -142,7 +142,8 @@ def make_application(settings: Settings, parts: Part, limits: LimitSettings) -> 
     )
 
 
-def _operations(parts: Part) -> Sequence[Operation]:
+def operations_of(parts: Part) -> Sequence[Operation]:
+    """The rows that a gateway of these parts serves."""
     writing = ingest_routes.ROUTES if parts != "api" else ()
     reading = api_routes.ROUTES if parts != "ingest" else ()
     return (*writing, *reading, *session_routes.ROUTES)
