@@ -22,13 +22,14 @@ class JobDecided(Answer, frozen=True, tag="job-decided"):
     balance: int
 
 
-class GroupDecided(Answer, frozen=True, tag="group-decided"):
-    """Every job of the group was accepted; `costs` in the order of `jobs`, `balance` after all of them."""
+class GroupDecided(Answer, frozen=True, omit_defaults=True, tag="group-decided"):
+    """Every job of the group was accepted at `decided_ms`; `costs` in the order of `jobs`, `balance` after them all."""
 
     group: str
     jobs: tuple[str, ...]
     costs: tuple[int, ...]
     balance: int
+    decided_ms: int = 0
 
 
 class JobEndedAnswer(Answer, frozen=True, omit_defaults=True, tag="job-ended"):

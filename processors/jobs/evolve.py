@@ -50,7 +50,7 @@ def job_of(state: Overlay, account: str, job: str) -> Job:
 
 
 def group_accepted(state: Overlay, event: ev.Event, data: ev.GroupAccepted) -> None:
-    answer = GroupDecided(data.group, data.jobs, data.costs, data.balance)
+    answer = GroupDecided(data.group, data.jobs, data.costs, data.balance, event.time_ms)
     remember(state, event, data.idempotency, data.group, answer)
 
 

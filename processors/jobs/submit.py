@@ -93,7 +93,8 @@ def submit_group(draft: Draft, command: cmd.SubmitGroup) -> None:
         _accept(draft, priced, terms, plan, command.group, command.client_waits_until_ms, None)
     for lane in dict.fromkeys(priced.lane for priced in jobs):
         draw(draft, lane)
-    draft.answer(draft.envelope.reply, account, GroupDecided(command.group, names, costs, balance))
+    answer = GroupDecided(command.group, names, costs, balance, draft.time_ms)
+    draft.answer(draft.envelope.reply, account, answer)
 
 
 def _priced(

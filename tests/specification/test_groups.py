@@ -27,7 +27,7 @@ def test_a_group_is_accepted_together() -> None:
         expected.append(accepted(name, balance, reply=reply, group="group_1", queue_number=number))
         expected.append(ev.CreditsReserved(name, 1, (), 1, balance))
     assert then.events == [*expected, released("job_1"), released("job_2")]
-    assert then.answers == [("r", GroupDecided("group_1", ("job_1", "job_2", "job_3"), (1, 1, 1), 7))]
+    assert then.answers == [("r", GroupDecided("group_1", ("job_1", "job_2", "job_3"), (1, 1, 1), 7, T0))]
 
 
 def test_each_job_of_a_group_ends_by_itself() -> None:
@@ -73,9 +73,9 @@ def test_a_window_counts_every_job_of_a_group() -> None:
 
 def test_a_repeated_group_is_answered_again_and_costs_once() -> None:
     world = World(plan()).given(group("job_1", "job_2"), key=("k", "f"), reply="r")
-    then = world.when(group("job_3", "job_4"), key=("k", "f"), reply="s")
+    then = world.when(group("job_3", "job_4"), key=("k", "f"), reply="s", at=5_000)
     assert then.types == ["command-duplicate"]
-    assert then.answers == [("s", GroupDecided("group_1", ("job_1", "job_2"), (1, 1), 8))]
+    assert then.answers == [("s", GroupDecided("group_1", ("job_1", "job_2"), (1, 1), 8, T0))]
     assert world.header().available == 8
 
 
