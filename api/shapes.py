@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -18,6 +19,7 @@ CURSOR: Any = Field(
     None, max_length=400, description="`next_cursor` of the page before, under the same filters and sort."
 )
 SORT: Any = Field("-created_at", description="`-` puts the newest first.")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 AFTER: Any = Field(None, description="RFC 3339; later than this.")
 BEFORE: Any = Field(None, description="RFC 3339; earlier than this.")
 
@@ -25,6 +27,13 @@ BEFORE: Any = Field(None, description="RFC 3339; earlier than this.")
 def _plain(text: str) -> str:
     if "\0" in text:
         raise ValueError("This must not hold U+0000.")
+    return text
+
+
+def _written_out(text: Any) -> Any:
+    """A number is no moment, although it could be read as seconds."""
+    if isinstance(text, str) and not _DATE.match(text):
+        raise ValueError("Write the time with its zone, as in 2026-01-31T12:00:00Z.")
     return text
 
 
@@ -42,7 +51,7 @@ def _statuses(text: Any) -> Any:
 
 
 Text = Annotated[str, Field(max_length=100), AfterValidator(_plain)]
-Moment = Annotated[datetime.datetime, AfterValidator(_with_zone)]
+Moment = Annotated[datetime.datetime, BeforeValidator(_written_out), AfterValidator(_with_zone)]
 Sort = Literal["-created_at", "created_at"]
 Statuses = Annotated[tuple[Status, ...], BeforeValidator(_statuses)]
 

@@ -54,7 +54,9 @@ class EstimateRequestModel(_Strict):
     input: dict[str, Any] | None = None
     params: dict[str, Any] = Field(default_factory=dict)
     metadata: dict[str, Any] | None = None
-    jobs: list[JobRequestModel] | None = Field(None, min_length=1, max_length=1_000)
+    jobs: list[JobRequestModel | Any] | None = Field(
+        None, min_length=1, max_length=1_000, description="One that is wrong is answered in its place."
+    )
 
 
 class EstimatedModel(BaseModel):

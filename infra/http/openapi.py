@@ -16,6 +16,7 @@ from schemas.wire.surface import Surface
 _REF = "#/components/schemas/{model}"
 _SECURITY: Mapping[str, list[dict[str, list[str]]]] = {"public": [], "optional": [{"bearer": []}, {}]}
 _COMMON_PROBLEMS = (400, 500)
+_BODY_PROBLEMS = (413, 415)
 _TAGS = {
     "Jobs": "Submit work, alone, in batches or as a group; see how it stands, why, and what it cost.",
     "Assets": "Pictures and videos: what came in, what jobs made, who may read it and until when.",
@@ -176,7 +177,7 @@ def _responses(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
     limited = bool(operation.limit) and operation.access != "public"
     headers = _LIMIT_HEADERS if limited else {}
     responses = {str(status): _answer(answer, schemas, headers) for status, answer in operation.answers.items()}
-    statuses = {*_COMMON_PROBLEMS, *operation.problems}
+    statuses = {*_COMMON_PROBLEMS, *operation.problems, *(_BODY_PROBLEMS if operation.body is not None else ())}
     if operation.access != "public":
         statuses |= {401, *((403,) if operation.access == "admin" else ()), *((429,) if limited else ())}
     for status in sorted(statuses):
