@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 import time
 import uuid
+from typing import Any
 
-import httpx
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import Case
@@ -41,7 +41,6 @@ _CHECKS = [
 ]
 _REFUSED = negative_data_rejection
 _numbers = itertools.count()
-_clients: dict[str, httpx.Client] = {}
 
 
 @schemathesis.serializer("application/x-ndjson")
