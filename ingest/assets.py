@@ -37,12 +37,16 @@ class NewAsset(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Registered(msgspec.Struct, frozen=True):
-    """The asset that a registration made (now, or earlier under the same key); not `decided`: it is on the log."""
+    """The asset that a registration made (now, or earlier under the same key); not `decided`: it is on the log.
+
+    `number` is its own in its account, 0 while that is not decided.
+    """
 
     asset: str
     object: StoredObject
     position: Position
     decided: bool
+    number: int = 0
 
 
 async def upload_asset(request: Request) -> Response:
@@ -91,7 +95,7 @@ async def register(
     if accepted.object.key != key:
         await discard(intake, key)
     intake.sizes.note(who.account, accepted.asset, (accepted.object.width, accepted.object.height))
-    return Registered(accepted.asset, accepted.object, decision.position, answer is not None)
+    return Registered(accepted.asset, accepted.object, decision.position, answer is not None, accepted.number)
 
 
 async def discard(intake: Intake, key: str) -> None:

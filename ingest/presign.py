@@ -110,7 +110,7 @@ async def _completed_before(intake: Intake, request: Request, who: Who, asset: s
         raise _nothing_put(asset) from error
     if known.gone is not None:
         raise Problem(410, "gone", f"The asset {asset} was completed, and has ended since.") from error
-    return Registered(asset, known.object, position, True)
+    return Registered(asset, known.object, position, True, known.number)
 
 
 def _incoming(who: Who, asset: str) -> str:

@@ -109,4 +109,4 @@ async def _known(intake: Intake, who: Who, asset: str, field: str) -> Registered
     if known is None or position is None or known.gone is not None:
         raise bad_field(field, f"The account has no asset {asset}.", code="asset-unknown")
     intake.sizes.note(who.account, asset, (known.object.width, known.object.height))
-    return Registered(asset, known.object, position, True)
+    return Registered(asset, known.object, position, True, known.number)

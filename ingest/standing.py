@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from infra.http.documents import job_document
 from infra.postgres.outcomes import TERMINAL, JobOutcome
-from schemas.commands import StoredObject
+from schemas.commands import EngineRun, Json, StoredObject
 from schemas.replies import JobEndedAnswer
 
 
@@ -16,6 +18,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One job. `cost` None: not decided as far as is known; then `status` is `pending`.
 
     `balance` is what the account can spend after the job's last booking, `position` where that was decided.
+    What came of the job and when (`ended_ms`, UTC ms) is told by replies and by the read model alike. The times before
+    that, `model`, `params` and `input` are told by the read model alone: None as long as it was not asked.
     """
 
     job: str
@@ -27,6 +31,19 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     result: StoredObject | None = None
     reason: str | None = None
     detail: str | None = None
+    charged: int = 0
+    asset_number: int | None = None
+    thumbnail: StoredObject | None = None
+    run: EngineRun | None = None
+    model_ms: int | None = None
+    reused_of: str | None = None
+    accepted_ms: int | None = None
+    queued_ms: int | None = None
+    running_ms: int | None = None
+    ended_ms: int | None = None
+    model: str | None = None
+    params: Mapping[str, Json] | None = None
+    input: str | None = None
 
     @property
     def is_decided(self) -> bool:
@@ -62,29 +79,29 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def of_outcome(job: str, outcome: JobOutcome) -> Standing:
     """The job as the read model has it."""
-    return Standing(
-        job=job,
-        status=outcome.status,
-        cost=outcome.cost,
-        balance=outcome.balance,
-        position=outcome.position,
-        asset=outcome.asset,
-        result=outcome.result,
-        reason=outcome.reason,
-        detail=outcome.detail,
-    )
+    return Standing(job=job, **{name: getattr(outcome, name) for name in _OF_OUTCOME})
 
 
 def after_end(before: Standing, end: JobEndedAnswer, position: str) -> Standing:
-    """The job after its end was told."""
-    return Standing(
+    """The job after its end was told; what was known of it before and does not change is kept."""
+    return replace(
+        before,
         job=end.job,
         status=end.status,
-        cost=before.cost,
         balance=end.balance,
         position=position,
         asset=end.asset,
         result=end.result,
         reason=end.reason,
         detail=end.detail,
+        charged=end.charged,
+        asset_number=end.number or None,
+        thumbnail=end.thumbnail,
+        run=end.run,
+        model_ms=end.model_ms,
+        reused_of=end.reused_of,
+        ended_ms=end.ended_ms or None,
     )
+
+
+_OF_OUTCOME = tuple(name for name in Standing.__struct_fields__ if name != "job")

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import asyncpg
 import msgspec
 
 from infra.postgres.readers import Reads
-from schemas.commands import StoredObject
+from schemas.commands import EngineRun, Json, StoredObject
 
 TERMINAL = frozenset({"succeeded", "failed", "canceled", "expired"})
 
-_COLUMNS = "status, cost, charged, balance, asset, result, reason, detail, position, accepted_at"
+_COLUMNS = (
+    "status, cost, charged, balance, asset, result, reason, detail, position, accepted_at, accepted_ms, queued_ms, "
+    "running_ms, ended_ms, model, params, input, asset_number, thumbnail, run, model_ms, reused_of, hidden_ms, job"
+)
 _OUTCOME = f"SELECT {_COLUMNS} FROM jobs WHERE account = $1 AND job = $2"
-_OUTCOMES = f"SELECT {_COLUMNS}, job FROM jobs WHERE account = $1 AND job = ANY($2)"
+_OUTCOMES = f"SELECT {_COLUMNS} FROM jobs WHERE account = $1 AND job = ANY($2)"
 _OWNER = "SELECT account, product FROM jobs WHERE job = $1 AND ($2::text IS NULL OR account = $2) LIMIT 1"
 _SIZES = "SELECT asset, width, height FROM assets WHERE account = $1 AND asset = ANY($2)"
 
 _ASSET = """
-SELECT key, bytes, sha256, format, width, height, duration_ms, position, gone FROM assets
+SELECT key, bytes, sha256, format, width, height, duration_ms, position, gone, number FROM assets
 WHERE account = $1 AND asset = $2
 """
 
 _LIVE_JOBS_ON = """
 SELECT job FROM jobs WHERE account = $1 AND outcome IS NULL AND (input = $2 OR mask = $2) LIMIT $3
 """
+
+
+_stored = msgspec.json.Decoder(StoredObject)
+_DECODERS: Mapping[str, msgspec.json.Decoder[Any]] = {
+    "result": _stored,
+    "thumbnail": _stored,
+    "run": msgspec.json.Decoder(EngineRun),
+    "params": msgspec.json.Decoder(dict[str, Json]),
+}
+"""The columns that are JSON."""
 
 
 class JobOwner(msgspec.Struct, frozen=True):
@@ -36,18 +50,24 @@ class JobOwner(msgspec.Struct, frozen=True):
 
 
 class KnownAsset(msgspec.Struct, frozen=True, kw_only=True):
-    """An asset as the read model has it; `gone` is the word of why access to it has ended."""
+    """An asset as the read model has it; `gone` is the word of why access to it has ended.
+
+    `number` is its own in its account.
+    """
 
     object: StoredObject
     position: str
     gone: str | None = None
+    number: int = 0
 
 
 class JobOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """A job as the read model has it. `balance` is what could be spent after the job's last booking.
 
     `result` and `asset` are there for succeeded, `reason` (a word) and `detail` (a sentence) for failed; `position` is
-    that of the last event that changed the job, `accepted_at` the one of its acceptance.
+    that of the last event that changed the job, `accepted_at` the one of its acceptance. Times are UTC ms; `queued_ms`
+    and `running_ms` are those of the last attempt, None where there was none. `reused_of` names the earlier job whose
+    result this is; of such a one there is no `model_ms` and no `run`. `hidden_ms`: out of its account's histories.
     """
 
     status: str
@@ -60,6 +80,19 @@ class JobOutcome(msgspec.Struct, frozen=True, kw_only=True):
     detail: str | None
     position: str
     accepted_at: str
+    accepted_ms: int = 0
+    queued_ms: int | None = None
+    running_ms: int | None = None
+    ended_ms: int | None = None
+    model: str = ""
+    params: Mapping[str, Json] = msgspec.field(default_factory=dict)
+    input: str | None = None
+    asset_number: int | None = None
+    thumbnail: StoredObject | None = None
+    run: EngineRun | None = None
+    model_ms: int | None = None
+    reused_of: str | None = None
+    hidden_ms: int | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -79,19 +112,12 @@ async def job_outcomes(reads: Reads, account: str, jobs: Sequence[str]) -> dict[
 
 
 def _outcome(row: asyncpg.Record) -> JobOutcome:
-    status, cost, charged, balance, asset, result, reason, detail, position, accepted_at = tuple(row)[:10]
-    return JobOutcome(
-        status=status,
-        cost=cost,
-        charged=charged,
-        balance=balance,
-        asset=asset,
-        result=None if result is None else msgspec.json.decode(result, type=StoredObject),
-        reason=reason,
-        detail=detail,
-        position=position,
-        accepted_at=accepted_at,
-    )
+    values = dict(row)
+    del values["job"]
+    for name, decoder in _DECODERS.items():
+        if values[name] is not None:
+            values[name] = decoder.decode(values[name])
+    return JobOutcome(**values)
 
 
 async def job_owner(reads: Reads, job: str, account: str | None) -> JobOwner | None:
@@ -111,8 +137,8 @@ async def known_asset(reads: Reads, account: str, asset: str) -> KnownAsset | No
     row = await reads.row(_ASSET, account, asset)
     if row is None:
         return None
-    *stored, position, gone = row
-    return KnownAsset(object=StoredObject(*stored), position=position, gone=gone)
+    *stored, position, gone, number = row
+    return KnownAsset(object=StoredObject(*stored), position=position, gone=gone, number=number)
 
 
 async def live_jobs_on(reads: Reads, account: str, asset: str, most: int) -> list[str]:

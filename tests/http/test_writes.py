@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
+from starlette.responses import Response
 
 from infra.http.limits import LimitSettings
 from infra.kafka.ports import NotAppended, OutcomeUnknown
@@ -15,6 +17,8 @@ from infra.postgres.outcomes import JobOutcome
 from infra.s3.memory import MemoryObjectStore
 from infra.s3.store import StoredBytes, StoreUnavailable
 from infra.sealing.content import ASSET, decode_asset_secrets
+from ingest import assets
+from ingest.intake import Intake
 from schemas import refusals as no
 from schemas.commands import CancelJob, Envelope, GrantCredits, RegisterAsset, StoredObject
 from schemas.identifiers import account_id, partition_of
@@ -121,6 +125,28 @@ async def test_an_object_store_that_is_away_is_503(tmp_path: Path) -> None:
     assert side.decider.envelopes == []
 
 
+async def test_who_registers_learns_the_assets_number(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The native answer does not show it; others do."""
+    told: list[assets.Registered] = []
+
+    def shown(intake: Intake, registered: assets.Registered, status: int = 201) -> Response:
+        told.append(registered)
+        return original(intake, registered, status)
+
+    original = assets.asset_answer
+    monkeypatch.setattr(assets, "asset_answer", shown)
+    side.decider.script = lambda envelope: [AssetAccepted("asset_x", 41, registered_object(envelope))]
+    assert (await side.upload(picture())).status_code == 201
+    side.decider.script = lambda envelope: []
+    assert (await side.upload(picture())).status_code == 202
+    assert [(one.number, one.decided) for one in told] == [(41, True), (0, False)]
+
+
+def registered_object(envelope: Envelope) -> StoredObject:
+    assert isinstance(envelope.command, RegisterAsset)
+    return envelope.command.object
+
+
 async def test_a_cancel_gives_the_balance_back(side: Side) -> None:
     answer = await side.http.post("/v1/jobs/job_1:cancel")
     assert answer.status_code == 200
@@ -135,7 +161,7 @@ def unknown(envelope: Envelope) -> Sequence[AnyAnswer]:
 
 
 def an_outcome(status: str) -> JobOutcome:
-    nothing = {"asset": None, "result": None, "reason": None, "detail": None}
+    nothing: dict[str, Any] = {"asset": None, "result": None, "reason": None, "detail": None}
     return JobOutcome(status=status, cost=1, charged=1, balance=1, position="1.1.0.0", accepted_at="", **nothing)
 
 

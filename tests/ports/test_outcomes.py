@@ -1,0 +1,107 @@
+"""What the read model tells of a job, and that it is what the decider's own answer has told."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from msgspec.structs import replace
+
+from infra.postgres.outcomes import job_outcome, job_outcomes, known_asset
+from infra.postgres.pool import create_pool
+from infra.postgres.readers import Readers
+from infra.settings import Settings
+from ingest.standing import Standing, after_end, of_outcome
+from projections.intake import Intake
+from projections.postgres import PostgresReadModels
+from schemas import events as ev
+from schemas.commands import EngineRun, PassedOver, StoredObject
+from tests.bench.events import START_MS
+from tests.databases import make_database
+from tests.properties.scripts import KINDS, PAUSES, Player, Step
+from tests.unit.projections.logs import records_of
+from tests.unit.projections.test_folds import ACCOUNT, HIDDEN, JOB, RELEASED, STARTED, accepted, events_of
+
+RESULT = StoredObject("k/1", 4321, "cd" * 32, "mp4", 128, 96, 2_000)
+STILL = StoredObject("k/1.jpg", 99, "ef" * 32, "jpeg", 64, 48)
+RUN = EngineRun("second", "2", "r-1", (PassedOver("first", "1", "away"),))
+ONLY_READ = ("cost", "accepted_ms", "queued_ms", "running_ms", "model", "params", "input", "position")
+
+
+@asynccontextmanager
+async def readers_over(postgres: Settings, events: Sequence[ev.Event]) -> AsyncIterator[Readers]:
+    """Readers of the read models of partition 0's events."""
+    dsn = make_database(postgres)
+    store = PostgresReadModels(dsn)
+    generations = store.generations()
+    work = Intake(generations, [0], store.positions(Intake.names(generations, [0]))).take_events(
+        {0: records_of(events)}
+    )
+    assert work is not None
+    store.apply(work.moves, work.rows)
+    store.close()
+    pool = await create_pool(dsn, connections_max=2)
+    readers = Readers(pool, 2)
+    try:
+        yield readers
+    finally:
+        await readers.close()
+        await pool.close()
+
+
+async def test_a_jobs_row_tells_what_came_of_it_when_and_by_what(postgres: Settings) -> None:
+    made = ev.JobSucceeded(JOB, 1, "asset_1", 7, RESULT, 25, STILL, RUN)
+    events = events_of(accepted(input="asset_in"), RELEASED, STARTED, made, ev.CreditsCaptured(JOB, 3, 1, 6), HIDDEN)
+    async with readers_over(postgres, events) as readers:
+        found = await job_outcome(readers, ACCOUNT, JOB)
+        assert found is not None
+        times = (found.accepted_ms, found.queued_ms, found.running_ms, found.ended_ms, found.hidden_ms)
+        assert times == tuple(START_MS + n * 1_000 for n in (1, 2, 3, 4, 6))
+        assert (found.asset, found.asset_number, found.result, found.thumbnail) == ("asset_1", 7, RESULT, STILL)
+        assert (found.run, found.model_ms, found.charged, found.reused_of) == (RUN, 25, 3, None)
+        assert (found.model, found.params, found.input) == ("classical/upscale", {"scale": 2}, "asset_in")
+        assert await job_outcomes(readers, ACCOUNT, [JOB, "job_nobody"]) == {JOB: found}
+        assert await job_outcome(readers, "acct_other", JOB) is None
+        known = await known_asset(readers, ACCOUNT, "asset_1")
+        assert known is not None
+        assert (known.number, known.object) == (7, RESULT)
+
+
+async def test_a_live_jobs_row_leaves_out_what_has_not_come(postgres: Settings) -> None:
+    async with readers_over(postgres, events_of(accepted())) as readers:
+        found = await job_outcome(readers, ACCOUNT, JOB)
+    assert found is not None
+    assert (found.accepted_ms, found.queued_ms, found.running_ms, found.ended_ms) == (
+        START_MS + 1_000,
+        None,
+        None,
+        None,
+    )
+    assert (found.asset_number, found.thumbnail, found.run, found.model_ms, found.hidden_ms) == (None,) * 5
+
+
+async def test_replies_and_rows_tell_the_same_of_every_end(postgres: Settings) -> None:
+    player, chance = Player(), random.Random(12)
+    player.check_each = False
+    player.play(
+        [
+            Step(chance.choice(KINDS), chance.randrange(4), chance.randrange(12), chance.choice(PAUSES[:-2]))
+            for _ in range(700)
+        ]
+    )
+    owners = {
+        event.data.job: event.account
+        for event in player.events
+        if isinstance(event.data, ev.JobAccepted | ev.JobReused)
+    }
+    told = {end.job: end for end in player.ended_answers}
+    async with readers_over(postgres, player.events) as readers:
+        for job, end in told.items():
+            outcome = await job_outcome(readers, owners[job], job)
+            assert outcome is not None
+            read, heard = of_outcome(job, outcome), after_end(Standing(job=job), end, "")
+            assert heard == replace(read, **{name: getattr(heard, name) for name in (*ONLY_READ, "balance", "reason")})
+            assert end.reason in (outcome.reason, "queue-deadline")
+    assert {end.status for end in told.values()} == {"succeeded", "failed", "canceled", "expired"}
+    assert any(end.reused_of for end in told.values())
