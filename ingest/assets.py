@@ -39,7 +39,7 @@ class NewAsset(msgspec.Struct, frozen=True, kw_only=True):
 class Registered(msgspec.Struct, frozen=True):
     """The asset that a registration made (now, or earlier under the same key); not `decided`: it is on the log.
 
-    `number` is its own in its account, 0 while that is not decided.
+    `number` is its own in its account, `created_ms` when it was made; both are 0 while that is not decided.
     """
 
     asset: str
@@ -47,6 +47,7 @@ class Registered(msgspec.Struct, frozen=True):
     position: Position
     decided: bool
     number: int = 0
+    created_ms: int = 0
 
 
 async def upload_asset(request: Request) -> Response:
@@ -95,7 +96,8 @@ async def register(
     if accepted.object.key != key:
         await discard(intake, key)
     intake.sizes.note(who.account, accepted.asset, (accepted.object.width, accepted.object.height))
-    return Registered(accepted.asset, accepted.object, decision.position, answer is not None, accepted.number)
+    made = (accepted.number, accepted.created_ms)
+    return Registered(accepted.asset, accepted.object, decision.position, answer is not None, *made)
 
 
 async def discard(intake: Intake, key: str) -> None:

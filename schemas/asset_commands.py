@@ -13,10 +13,14 @@ class RegisterAsset(Command, frozen=True, omit_defaults=True, tag="register-asse
 
 
 class DeleteAsset(Command, frozen=True, omit_defaults=True, tag="delete-asset"):
-    """End access to the asset now and purge its bytes; live jobs among `cancel_jobs` are canceled first."""
+    """End access to the asset now and purge its bytes; live jobs among `cancel_jobs` are canceled first.
+
+    With `results` those among them that have ended lose their results in the same way.
+    """
 
     asset: str
     cancel_jobs: tuple[str, ...] = ()
+    results: bool = False
 
 
 class SetVisibility(Command, frozen=True, tag="set-visibility"):

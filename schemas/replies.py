@@ -70,12 +70,13 @@ class JobHiddenAnswer(Answer, frozen=True, tag="job-hidden"):
     balance: int
 
 
-class AssetAccepted(Answer, frozen=True, tag="asset-accepted"):
-    """The asset is usable at once."""
+class AssetAccepted(Answer, frozen=True, omit_defaults=True, tag="asset-accepted"):
+    """The asset is usable at once; it was made at `created_ms`."""
 
     asset: str
     number: int
     object: StoredObject
+    created_ms: int = 0
 
 
 class AssetDeletion(Answer, frozen=True, tag="asset-deletion"):

@@ -2,7 +2,7 @@
 
 from processors.accounts.entry import admitted, idempotency_use, ignore, ignore_late, opened_account, refuse
 from processors.assets.purges import end_asset, live_asset, release_purge
-from processors.assets.state import Album, album_key, purge_key
+from processors.assets.state import Album, album_key, purge_key, result_asset
 from processors.draft import Draft
 from processors.jobs.endings import cancel
 from processors.jobs.round import live_job
@@ -41,11 +41,12 @@ def register_asset(draft: Draft, command: cmd.RegisterAsset) -> None:
         expires_ms=None if terms.uploads_ttl_ms is None else draft.time_ms + terms.uploads_ttl_ms,
     )
     draft.emit(account, registered)
-    draft.answer(draft.envelope.reply, account, AssetAccepted(command.asset, registered.number, command.object))
+    answer = AssetAccepted(command.asset, registered.number, command.object, draft.time_ms)
+    draft.answer(draft.envelope.reply, account, answer)
 
 
 def delete_asset(draft: Draft, command: cmd.DeleteAsset) -> None:
-    """Cancel the named jobs, as far as they live and use the asset, then end access to it."""
+    """Cancel the named jobs, as far as they live and use the asset, then end access to it, and to wanted results."""
     account = draft.envelope.account
     opened = admitted(draft)
     if opened is None:
@@ -60,6 +61,9 @@ def delete_asset(draft: Draft, command: cmd.DeleteAsset) -> None:
         if job is not None and command.asset in (job.input, job.mask) and not isinstance(job.phase, Ending):
             cancel(draft, account, name, job, None)
             canceled.append(name)
+        result = live_asset(draft, account, result_asset(name)) if command.results else None
+        if result is not None and result_asset(name) != command.asset:
+            end_asset(draft, account, result_asset(name), result, "deleted")
     if live_asset(draft, account, command.asset) is not None:  # a canceled job may have taken its original along
         use = idempotency_use(draft, opened[1])
         end_asset(draft, account, command.asset, asset, "deleted", use, tuple(canceled))

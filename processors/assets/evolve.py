@@ -38,7 +38,8 @@ def asset_registered(state: Overlay, event: ev.Event, data: ev.AssetRegistered) 
     albums = () if data.album is None else (data.album,)
     asset = Asset(data.number, data.object, expires_ms=data.expires_ms, albums=albums)
     add_asset(state, event.account, data.asset, asset)
-    remember(state, event, data.idempotency, data.asset, AssetAccepted(data.asset, data.number, data.object))
+    answer = AssetAccepted(data.asset, data.number, data.object, event.time_ms)
+    remember(state, event, data.idempotency, data.asset, answer)
 
 
 def asset_deleted(state: Overlay, event: ev.Event, data: ev.AssetDeleted) -> None:

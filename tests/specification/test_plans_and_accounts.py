@@ -8,7 +8,7 @@ from schemas import events as ev
 from schemas import refusals as no
 from schemas.plans import AccountTerms, RegenerationTerms
 from schemas.replies import AssetAccepted, BalanceChanged, Done, Refused
-from tests.specification.given import ANNA, DAY, HOUR, MINUTE, PICTURE, STREAM, T0, World, plan, submit, terms
+from tests.specification.given import ANNA, DAY, HOUR, MINUTE, PICTURE, SECOND, STREAM, T0, World, plan, submit, terms
 
 OPENED = ev.AccountOpened("default", 1, None)
 PLENTY = 2**53 - 1
@@ -177,7 +177,7 @@ def test_assets_are_numbered_in_their_account() -> None:
     world = World(plan())
     first = world.when(cmd.RegisterAsset("asset_a", PICTURE, "sealed-name"), reply="r")
     assert first.events[2:] == [ev.AssetRegistered("asset_a", 1, PICTURE, "sealed-name", None)]
-    assert first.answers == [("r", AssetAccepted("asset_a", 1, PICTURE))]
+    assert first.answers == [("r", AssetAccepted("asset_a", 1, PICTURE, T0))]
     other = replace(PICTURE, key="acct_anna/asset_b")
     assert world.when(cmd.RegisterAsset("asset_b", other)).events == [
         ev.AssetRegistered("asset_b", 2, other, None, None)
@@ -189,9 +189,9 @@ def test_assets_are_numbered_in_their_account() -> None:
 
 def test_an_asset_under_a_key_is_registered_once() -> None:
     world = World(plan()).given(cmd.RegisterAsset("asset_a", PICTURE), key=("k", "f"))
-    then = world.when(cmd.RegisterAsset("asset_b", PICTURE), key=("k", "f"), reply="r")
+    then = world.when(cmd.RegisterAsset("asset_b", PICTURE), key=("k", "f"), reply="r", at=SECOND)
     assert then.events == [ev.CommandDuplicate("register-asset", "0.1.0.0", "asset_a", None, "asset_b")]
-    assert then.answers == [("r", AssetAccepted("asset_a", 1, PICTURE))]
+    assert then.answers == [("r", AssetAccepted("asset_a", 1, PICTURE, T0))], "with the time of the first"
 
 
 def test_resume_leaves_a_trace() -> None:

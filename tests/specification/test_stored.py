@@ -61,6 +61,20 @@ def test_deleting_cancels_the_named_jobs_that_use_the_asset() -> None:
     assert again.answers == [("s", AssetDeletion("asset_p", ("job_1",), 9))]
 
 
+def test_results_of_the_named_jobs_end_with_the_asset_where_that_is_wanted() -> None:
+    world = stored().given(submit("job_1", "upscale", input="asset_p"))
+    world.given(outcome("job_1"), submit("job_2", "upscale", input="asset_p"))
+    then = world.when(cmd.DeleteAsset("asset_p", ("job_1", "job_2", "job_9"), True), reply="r")
+    assert [e.asset for e in then.events if isinstance(e, ev.AssetDeleted)] == ["asset_1", "asset_p"]
+    assert [purge.keys for purge in then.purges] == [(result_of("job_1").key,), (PICTURE.key,)]
+    assert then.answers[-1] == ("r", AssetDeletion("asset_p", ("job_2",), 9))
+    kept = stored().given(submit("job_1", "upscale", input="asset_p")).given(outcome("job_1"))
+    assert kept.when(cmd.DeleteAsset("asset_p", ("job_1",))).types == ["asset-deleted", "purge-released"]
+    assert asset(kept, "asset_1") is not None
+    own = stored().given(submit("job_1")).given(outcome("job_1")).when(cmd.DeleteAsset("asset_1", ("job_1",), True))
+    assert own.types == ["asset-deleted", "purge-released"], "a result that is its own asset ends once"
+
+
 def test_an_unknown_or_strange_asset_cannot_be_deleted() -> None:
     world = stored()
     for account in (ANNA, BEN):
