@@ -125,6 +125,7 @@ def contract_row(
         audit=audit,
         path_parameters=described.path,
         query=described.query,
+        headers=described.headers,
         body=_contract_body(described),
         problems=described.errors,
         surface=surface,

@@ -111,6 +111,7 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
     media: str = JSON
     example: Any = None
     query: type[BaseModel] | None = None
+    headers: type[BaseModel] | None = None
     path: Mapping[str, str] = {}
     limits: tuple[Limit, ...] = ()
 
