@@ -156,6 +156,7 @@ async def test_the_background_goes_where_the_subject_stands_apart(engines: Engin
         ("classical/restore", {}),
         ("classical/colorize", {}),
         ("classical/sharpen", {"mode": "faces"}),
+        ("codeformer", {"face_enhance": True}),
         ("classical/restyle", {"prompt": "a blue comic"}),
         ("classical/background", {}),
         *(("classical/stylize", {"style": style}) for style in ("oil", "watercolor", "pencil", "ink", "flat")),
