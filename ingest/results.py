@@ -120,7 +120,14 @@ class Results:
     def _decide_group(self, answer: GroupDecided, position: str) -> None:
         self.group, self.group_position = answer, position
         for number, (job, cost) in enumerate(zip(answer.jobs, answer.costs, strict=True)):
-            standing = Standing(job=job, status="accepted", cost=cost, balance=answer.balance, position=position)
+            standing = Standing(
+                job=job,
+                status="accepted",
+                cost=cost,
+                balance=answer.balance,
+                position=position,
+                accepted_ms=answer.decided_ms or None,
+            )
             self._stand(number, standing)
 
     def _stand(self, number: int, standing: Standing) -> None:
