@@ -38,12 +38,16 @@ class CheckedParams(msgspec.Struct, frozen=True):
 
 
 class CheckedJob(msgspec.Struct, frozen=True):
-    """A job as it was asked for, with valid parameters; `input` and `mask` name assets of the account."""
+    """A job as it was asked for, with valid parameters; `input` and `mask` name assets of the account.
+
+    `bytes_of` is the sha256 of an input that came with the very request: a repeat brings another asset of equal bytes.
+    """
 
     params: CheckedParams
     input: str | None
     mask: str | None
     metadata: dict[str, Any] | None
+    bytes_of: str | None = None
 
     @property
     def model(self) -> str:
@@ -63,7 +67,7 @@ class CheckedJob(msgspec.Struct, frozen=True):
     @property
     def content(self) -> Sequence[object]:
         """What a repeat under the same idempotency key must equal."""
-        content = (self.model, self.input, self.params.canonical, self.metadata)
+        content = (self.model, self.bytes_of or self.input, self.params.canonical, self.metadata)
         return content if self.mask is None else (*content, self.mask)
 
     @property
