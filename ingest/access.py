@@ -15,13 +15,14 @@ from infra.http.auth import caller_of
 from infra.http.links import media_path
 from infra.http.problems import Problem
 from infra.http.routing import port_of
-from ingest.intake import Decision, Intake, Who, caller_as_who
+from ingest.intake import Decision, Intake, Minted, Who, caller_as_who
 from schemas.commands import AnyCommand, DeleteAsset, SetVisibility
 from schemas.positions import Position
 from schemas.refusals import AssetUnknown
 from schemas.replies import AssetDeletion, Refused
 
-JOBS_CANCELED_MAX = 1_000
+JOBS_NAMED_MAX = 1_000  # in one command, which has its own bound in bytes
+RESULTS_MAX = 10_000
 
 
 async def delete_asset(request: Request) -> Response:
@@ -39,16 +40,25 @@ async def delete_asset(request: Request) -> Response:
     return JsonAnswer(202 if answer is None else 200, document)
 
 
-async def delete(intake: Intake, request: Request, who: Who, asset: str) -> tuple[AssetDeletion | None, Position]:
+async def delete(
+    intake: Intake, request: Request, who: Who, asset: str, *, results: bool = False
+) -> tuple[AssetDeletion | None, Position]:
     """End access to the asset and cancel the jobs that work on it; None where that is on the log, not decided yet.
 
+    With `results` what such jobs have made ends in the same decision; of more than JOBS_NAMED_MAX the rest soon after.
     Raises Problem 404 for an asset that is not the account's, 410 for one that is gone, and 503.
     """
-    last = intake.ports.last_positions.of(who.account)
+    last, read_side = intake.ports.last_positions.of(who.account), intake.ports.read_side
     if last is not None:
         await intake.caught_up(last)  # jobs that were submitted a moment ago; a late read model does not keep the asset
-    jobs = await intake.ports.read_side.live_jobs_on(who.account, asset, JOBS_CANCELED_MAX)
-    decision = await _decided(request, intake, who, asset, "delete-asset", DeleteAsset(asset, tuple(jobs)))
+    jobs = list(await read_side.live_jobs_on(who.account, asset, JOBS_NAMED_MAX))
+    made = await read_side.results_of(who.account, asset, RESULTS_MAX) if results else {}
+    named = [*jobs, *made][:JOBS_NAMED_MAX]
+    decision = await _decided(request, intake, who, asset, "delete-asset", DeleteAsset(asset, tuple(named), results))
+    for job in [*made][JOBS_NAMED_MAX - len(jobs) :]:
+        again = Minted(intake.ports.ids.mint("x")[2:], intake.ports.ids.mint("idem"))
+        rest = DeleteAsset(made[job])
+        await intake.append(request, who, again, "delete-asset", [made[job]], rest, answered=False)
     return decision.answer if isinstance(decision.answer, AssetDeletion) else None, decision.position
 
 

@@ -1,34 +1,29 @@
 """Multipart forms: texts and pictures, read as they come; pictures go straight into the object store.
 
-Theory of operation. The parser turns chunks into the steps of a form (a part begins, bytes of it, it ends), and the
-form is read step by step: a text is gathered within its limit, a picture is checked and stored while its bytes come
-(`ingest.pictures`), so nothing ever holds more than one file and nothing goes to a disk of the gateway. Whatever goes
-wrong, what was stored of the form is removed again. Where several files of one field are taken, each may also fail by
-itself: its problem stands in its place, and the rest is read on.
+Theory of operation. The form is read step by step (`ingest.form_steps`): a text is gathered within its limit, a
+picture is checked and stored while its bytes come (`ingest.pictures`), so nothing ever holds more than one file and
+nothing goes to a disk of the gateway. Whatever goes wrong, what was stored of the form is removed again. Where several
+files of one field are taken, each may also fail by itself: its problem stands in its place, and the rest is read on.
+What is wrong with the body as a whole is never one file's problem.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from python_multipart import MultipartParser
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
 from infra.http.problems import FieldError, Problem, bad_field, bad_fields
 from infra.http.requests import body_chunks, body_too_large
 from infra.logs import get_logger
 from infra.s3.store import ObjectStore, StoreUnavailable
+from ingest.form_steps import Part, Steps, boundary_of
 from ingest.pictures import Wanted, store_picture
 from schemas.commands import StoredObject
 
 FILE_NAME_CHARS_MAX = 255
 _OVERHEAD_BYTES_MAX = 64 << 10
-_HEADER_BYTES_MAX = 8 << 10
-_PARTS_MAX = 100
 _log = get_logger(__name__)
 
 
@@ -103,7 +98,8 @@ async def receive_form(
 
     400 names a field, 413 a body or file that is too large, 415 what is no form or no picture.
     """
-    reader = _Reader(_Steps(request, _boundary(request), shape), objects, key_of, shape)
+    chunks = body_chunks(request, shape.limit, too_large=shape.too_large)
+    reader = _Reader(Steps(boundary_of(request), chunks), objects, key_of, shape)
     try:
         return await reader.read()
     except BaseException as error:
@@ -125,9 +121,7 @@ async def discard_all(objects: ObjectStore, keys: list[str]) -> None:
 class _Reader:
     """Reads one form step by step."""
 
-    def __init__(
-        self, steps: _Steps, objects: ObjectStore, key_of: Callable[[str, int], str], shape: FormShape
-    ) -> None:
+    def __init__(self, steps: Steps, objects: ObjectStore, key_of: Callable[[str, int], str], shape: FormShape) -> None:
         self._steps, self._objects, self._key_of, self._shape = steps, objects, key_of, shape
         self._texts: dict[str, str] = {}
         self._files: list[FormFile] = []
@@ -159,7 +153,7 @@ class _Reader:
         wanted = [FieldError(name, "Send one picture in this field and nothing else.") for name in self._shape.files]
         return bad_fields([*wanted, FieldError(name or "body", "There is no such field.")])
 
-    async def _text(self, part: _Part) -> None:
+    async def _text(self, part: Part) -> None:
         most, text = self._shape.texts[part.name], bytearray()
         if part.name in self._texts:
             raise bad_field(part.name, "Give this field once.")
@@ -175,7 +169,7 @@ class _Reader:
             raise bad_field(part.name, f"This must have at most {most} characters.")
         self._texts[part.name] = value
 
-    async def _file(self, part: _Part) -> None:
+    async def _file(self, part: Part) -> None:
         files, name = self._shape.files[part.name], part.name
         first = await self._steps.first()
         if first is None and not part.file_name:
@@ -190,118 +184,7 @@ class _Reader:
             stored = await store_picture(self._objects, self._key_of(name, number), chunks, files.wanted)
             self._files.append(FormFile(name, file_name, stored))
         except Problem as problem:
-            if not files.each_alone or problem.status == 503:
+            if not files.each_alone or problem.status == 503 or problem is self._steps.problem:
                 raise
             self._files.append(FormFile(name, file_name, None, problem))
             await self._steps.skip()
-
-
-def _boundary(request: Request) -> bytes:
-    kind, options = parse_options_header(request.headers.get("content-type", ""))
-    if kind != b"multipart/form-data":
-        raise Problem(415, "unsupported-media-type", "Send the body as multipart/form-data.")
-    boundary = options.get(b"boundary")
-    if not boundary or len(boundary) > 200:
-        raise bad_field("Content-Type", "The boundary of the multipart body is missing.")
-    return boundary
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """The beginning of a part."""
-
-    name: str
-    file_name: str | None
-
-
-_END = object()
-
-
-class _Steps:
-    """A body as the steps of a form, made as chunks come."""
-
-    def __init__(self, request: Request, boundary: bytes, shape: FormShape) -> None:
-        self.at_end = False
-        self._chunks = body_chunks(request, shape.limit, too_large=shape.too_large)
-        self._steps: deque[_Part | bytes | object] = deque()
-        self._parts, self._is_whole = 0, False
-        self._header, self._value, self._disposition = bytearray(), bytearray(), b""
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._begin,
-                "on_header_field": lambda data, start, end: self._grow(self._header, data[start:end]),
-                "on_header_value": lambda data, start, end: self._grow(self._value, data[start:end]),
-                "on_header_end": self._header_end,
-                "on_headers_finished": self._headers_finished,
-                "on_part_data": lambda data, start, end: self._steps.append(data[start:end]),
-                "on_part_end": lambda: self._steps.append(_END),
-                "on_end": self._finish,
-            },
-        )
-
-    async def next_part(self) -> _Part | None:
-        """The next part's beginning, None at the form's end. The part before has to be read."""
-        while (step := await self._next()) is not None:
-            if isinstance(step, _Part):
-                return step
-        return None
-
-    async def first(self) -> bytes | None:
-        """The first bytes of the part, left in their place; None where it is empty."""
-        step = await self._next()
-        assert step is not None, "a part that has begun has an end"
-        self._steps.appendleft(step)
-        return step if isinstance(step, bytes) else None
-
-    async def data(self) -> AsyncGenerator[bytes]:
-        """The bytes of the part."""
-        while isinstance(step := await self._next(), bytes):
-            yield step
-        self._steps.appendleft(_END)
-
-    async def skip(self) -> None:
-        """Read over the rest of the part."""
-        async for _ in self.data():
-            pass
-
-    async def _next(self) -> _Part | bytes | object | None:
-        """The next step; None after the last. Raises Problem for what is no form."""
-        while not self._steps:
-            chunk = await anext(self._chunks, None)
-            if chunk is None:
-                self.at_end = True
-                if not self._is_whole:
-                    raise bad_field("body", "The multipart body ends before its closing boundary.")
-                return None
-            try:
-                self._parser.write(chunk)
-            except FormParserError as error:
-                raise bad_field("body", "This is not a multipart body as its Content-Type says.") from error
-        return self._steps.popleft()
-
-    def _begin(self) -> None:
-        self._disposition = b""
-        self._parts += 1
-        if self._parts > _PARTS_MAX:
-            raise bad_field("body", f"A form has at most {_PARTS_MAX} parts.")
-
-    def _grow(self, text: bytearray, data: bytes) -> None:
-        text.extend(data)
-        if len(text) > _HEADER_BYTES_MAX:
-            raise bad_field("body", "A part's header is too long.")
-
-    def _header_end(self) -> None:
-        if self._header.lower() == b"content-disposition":
-            self._disposition = bytes(self._value)
-        self._header.clear()
-        self._value.clear()
-
-    def _headers_finished(self) -> None:
-        _, options = parse_options_header(self._disposition)
-        name = options.get(b"name", b"").decode("utf-8", "replace")
-        file_name = options[b"filename"].decode("utf-8", "replace") if b"filename" in options else None
-        self._steps.append(_Part(name, file_name))
-
-    def _finish(self) -> None:
-        self._is_whole = True

@@ -11,7 +11,7 @@ from infra.http.last_positions import LastPositions
 from infra.http.media_links import MediaLinks
 from infra.ids import IdSource
 from infra.kafka.ports import Appender
-from infra.postgres.outcomes import JobOutcome, JobOwner, KnownAsset
+from infra.postgres.outcomes import JobOutcome, KnownAsset, Owner
 from infra.postgres.spending import Spending
 from infra.remote.fetch import GuardedFetcher, RemoteFetcher
 from infra.s3.store import ObjectStore
@@ -47,11 +47,19 @@ class ReadSide(Protocol):
         """Jobs that have not ended and work on the asset, as far as they are known."""
         ...
 
+    async def results_of(self, account: str, asset: str, most: int) -> Mapping[str, str]:
+        """Results that are there of jobs on the asset, oldest first, by job, as far as they are known."""
+        ...
+
+    async def public_owner(self, asset: str) -> Owner | None:
+        """Whose public asset it is; None for one that is private, gone or not known."""
+        ...
+
     async def spending(self, account: str, partition: int) -> Spending | None:
         """What the account has, and the plan in force; None where nobody says."""
         ...
 
-    async def owner(self, job: str, account: str | None) -> JobOwner | None:
+    async def owner(self, job: str, account: str | None) -> Owner | None:
         """Whose job it is; without an account every one is searched. None for a job that is not there.
 
         Unlike the others it raises Problem 503 where the read models do not answer: nothing else knows.
@@ -98,6 +106,8 @@ class MemoryReadSide:
         self.sizes: dict[tuple[str, str], Size] = {}
         self.assets: dict[tuple[str, str], KnownAsset] = {}
         self.jobs_on: dict[tuple[str, str], tuple[str, ...]] = {}
+        self.results: dict[tuple[str, str], Mapping[str, str]] = {}
+        self.public: dict[str, Owner] = {}
         self.products: dict[str, str] = {}
         self.spendings: dict[str, Spending] = {}
         self.unopened: Spending | None = None
@@ -118,12 +128,18 @@ class MemoryReadSide:
     async def live_jobs_on(self, account: str, asset: str, most: int) -> Sequence[str]:
         return self.jobs_on.get((account, asset), ())[:most]
 
+    async def results_of(self, account: str, asset: str, most: int) -> Mapping[str, str]:
+        return dict(list(self.results.get((account, asset), {}).items())[:most])
+
+    async def public_owner(self, asset: str) -> Owner | None:
+        return self.public.get(asset)
+
     async def spending(self, account: str, partition: int) -> Spending | None:
         return self.spendings.get(account, self.unopened)
 
-    async def owner(self, job: str, account: str | None) -> JobOwner | None:
+    async def owner(self, job: str, account: str | None) -> Owner | None:
         found = next((owner for owner, name in self.jobs if name == job and account in (None, owner)), None)
-        return None if found is None else JobOwner(found, self.products.get(found, "darkroom"))
+        return None if found is None else Owner(found, self.products.get(found, "darkroom"))
 
     async def has_reached(self, position: Position) -> bool:
         return self.is_current

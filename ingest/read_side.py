@@ -9,14 +9,16 @@ import asyncpg
 from infra.logs import get_logger
 from infra.postgres.outcomes import (
     JobOutcome,
-    JobOwner,
     KnownAsset,
+    Owner,
     asset_sizes,
     job_outcome,
     job_outcomes,
     job_owner,
     known_asset,
     live_jobs_on,
+    public_owner,
+    results_of,
 )
 from infra.postgres.pool import UNAVAILABLE
 from infra.postgres.positions import reached_positions
@@ -70,6 +72,20 @@ class PostgresReadSide:
             _log.warning("read-side-did-not-answer", reason=str(error))
             return ()
 
+    async def results_of(self, account: str, asset: str, most: int) -> Mapping[str, str]:
+        try:
+            return await results_of(self._reads, account, asset, most)
+        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+            _log.warning("read-side-did-not-answer", reason=str(error))
+            return {}
+
+    async def public_owner(self, asset: str) -> Owner | None:
+        try:
+            return await public_owner(self._reads, asset)
+        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+            _log.warning("read-side-did-not-answer", reason=str(error))
+            return None
+
     async def spending(self, account: str, partition: int) -> Spending | None:
         try:
             return await spending_of(self._reads, account, partition)
@@ -77,7 +93,7 @@ class PostgresReadSide:
             _log.warning("read-side-did-not-answer", reason=str(error))
             return None
 
-    async def owner(self, job: str, account: str | None) -> JobOwner | None:
+    async def owner(self, job: str, account: str | None) -> Owner | None:
         try:
             return await job_owner(self._reads, job, account)
         except (*UNAVAILABLE, asyncpg.PostgresError) as error:

@@ -31,6 +31,16 @@ _LIVE_JOBS_ON = """
 SELECT job FROM jobs WHERE account = $1 AND outcome IS NULL AND (input = $2 OR mask = $2) LIMIT $3
 """
 
+_RESULTS_OF = """
+SELECT job, asset FROM jobs
+WHERE account = $1 AND input = $2 AND outcome = 'succeeded' AND result_gone IS NULL ORDER BY version LIMIT $3
+"""
+
+_PUBLIC = """
+SELECT a.account, c.product FROM assets a JOIN accounts c USING (account)
+WHERE a.asset = $1 AND a.public AND a.gone IS NULL
+"""
+
 
 _stored = msgspec.json.Decoder(StoredObject)
 _DECODERS: Mapping[str, msgspec.json.Decoder[Any]] = {
@@ -42,8 +52,8 @@ _DECODERS: Mapping[str, msgspec.json.Decoder[Any]] = {
 """The columns that are JSON."""
 
 
-class JobOwner(msgspec.Struct, frozen=True):
-    """Whose job one is."""
+class Owner(msgspec.Struct, frozen=True):
+    """Whose a job or an asset is."""
 
     account: str
     product: str
@@ -120,10 +130,10 @@ def _outcome(row: asyncpg.Record) -> JobOutcome:
     return JobOutcome(**values)
 
 
-async def job_owner(reads: Reads, job: str, account: str | None) -> JobOwner | None:
+async def job_owner(reads: Reads, job: str, account: str | None) -> Owner | None:
     """Whose job it is. Without an account this reads the whole table: for operators. Raises asyncpg's errors."""
     row = await reads.row(_OWNER, job, account)
-    return None if row is None else JobOwner(row["account"], row["product"])
+    return None if row is None else Owner(row["account"], row["product"])
 
 
 async def asset_sizes(reads: Reads, account: str, assets: Sequence[str]) -> dict[str, tuple[int, int]]:
@@ -144,3 +154,14 @@ async def known_asset(reads: Reads, account: str, asset: str) -> KnownAsset | No
 async def live_jobs_on(reads: Reads, account: str, asset: str, most: int) -> list[str]:
     """At most `most` jobs of the account that have not ended and work on the asset. Raises asyncpg's errors."""
     return [row[0] for row in await reads.rows(_LIVE_JOBS_ON, account, asset, most)]
+
+
+async def results_of(reads: Reads, account: str, asset: str, most: int) -> dict[str, str]:
+    """At most `most` results that are there of jobs on the asset, oldest first, by job. Raises asyncpg's errors."""
+    return {row["job"]: row["asset"] for row in await reads.rows(_RESULTS_OF, account, asset, most)}
+
+
+async def public_owner(reads: Reads, asset: str) -> Owner | None:
+    """Whose public asset it is; None for one that is private, gone or not there. Raises asyncpg's errors."""
+    row = await reads.row(_PUBLIC, asset)
+    return None if row is None else Owner(row["account"], row["product"])

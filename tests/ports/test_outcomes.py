@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
 
-from infra.postgres.outcomes import job_outcome, job_outcomes, known_asset
+from infra.postgres.outcomes import Owner, job_outcome, job_outcomes, known_asset, public_owner, results_of
 from infra.postgres.pool import create_pool
 from infra.postgres.readers import Readers
 from infra.settings import Settings
@@ -105,3 +105,25 @@ async def test_replies_and_rows_tell_the_same_of_every_end(postgres: Settings) -
             assert end.reason in (outcome.reason, "queue-deadline")
     assert {end.status for end in told.values()} == {"succeeded", "failed", "canceled", "expired"}
     assert any(end.reused_of for end in told.values())
+
+
+async def test_results_of_an_asset_and_whose_public_asset_it_is(postgres: Settings) -> None:
+    made = ev.JobSucceeded(JOB, 1, "asset_1", 7, RESULT, 25)
+    events = (
+        ev.AccountOpened("default", 1, None),
+        ev.AssetRegistered("asset_in", 1, STILL, None, None),
+        accepted(input="asset_in"),
+        *(RELEASED, STARTED, made, ev.CreditsCaptured(JOB, 3, 1, 6)),
+        accepted(job="job_live", input="asset_in"),
+        ev.VisibilityChanged("asset_in", True),
+    )
+    async with readers_over(postgres, events_of(*events)) as readers:
+        assert await results_of(readers, ACCOUNT, "asset_in", 9) == {JOB: "asset_1"}
+        assert await results_of(readers, ACCOUNT, "asset_in", 0) == {}
+        assert await results_of(readers, ACCOUNT, "asset_1", 9) == {}
+        assert await public_owner(readers, "asset_in") == Owner(ACCOUNT, "darkroom")
+        assert await public_owner(readers, "asset_1") is None
+    ended = (ev.AssetDeleted("asset_1", "deleted", None), ev.AssetDeleted("asset_in", "deleted", None))
+    async with readers_over(postgres, events_of(*events, *ended)) as readers:
+        assert await results_of(readers, ACCOUNT, "asset_in", 9) == {}
+        assert await public_owner(readers, "asset_in") is None
