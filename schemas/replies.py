@@ -55,11 +55,12 @@ class JobEndedAnswer(Answer, frozen=True, omit_defaults=True, tag="job-ended"):
     reused_of: str | None = None
 
 
-class JobCancelAccepted(Answer, frozen=True, tag="job-cancel-accepted"):
-    """The job is canceled and its reservation is released."""
+class JobCancelAccepted(Answer, frozen=True, omit_defaults=True, tag="job-cancel-accepted"):
+    """The job was canceled at `decided_ms` and its reservation is released."""
 
     job: str
     balance: int
+    decided_ms: int = 0
 
 
 class JobHiddenAnswer(Answer, frozen=True, tag="job-hidden"):

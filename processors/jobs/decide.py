@@ -93,7 +93,7 @@ def cancel_job(draft: Draft, command: cmd.CancelJob) -> None:
         refuse(draft, account, no.JobEnded(command.job, "canceled"))
         return
     balance = cancel(draft, account, command.job, job, idempotency_use(draft, terms))
-    draft.answer(draft.envelope.reply, account, JobCancelAccepted(command.job, balance))
+    draft.answer(draft.envelope.reply, account, JobCancelAccepted(command.job, balance, draft.time_ms))
 
 
 def hide_job(draft: Draft, command: cmd.HideJob) -> None:

@@ -155,7 +155,8 @@ def job_expired(state: Overlay, event: ev.Event, data: ev.JobExpired) -> None:
 
 
 def job_canceled(state: Overlay, event: ev.Event, data: ev.JobCanceled) -> None:
-    remember(state, event, data.idempotency, data.job, JobCancelAccepted(data.job, data.balance))
+    answer = JobCancelAccepted(data.job, data.balance, event.time_ms)
+    remember(state, event, data.idempotency, data.job, answer)
     job = job_of(state, event.account, data.job)
     if isinstance(job.phase, Released | Running):
         ending = Ending(job.phase.lease_until_ms, job.phase.run_until_ms)

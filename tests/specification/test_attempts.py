@@ -217,7 +217,7 @@ def test_a_cancel_ends_the_job_and_its_money_at_once(
     assert isinstance(job.phase, phase)
     then = world.when(cmd.CancelJob("job_1"), reply="c")
     assert then.events == [ev.JobCanceled("job_1", 10, None), ev.CreditsReleased("job_1", 1, (), "canceled", 10)]
-    assert then.answers == [("r", ended("canceled", at=world.now)), ("c", JobCancelAccepted("job_1", 10))]
+    assert then.answers == [("r", ended("canceled", at=world.now)), ("c", JobCancelAccepted("job_1", 10, T0 + world.now))]
     assert (world.job("job_1") is not None) == slot_taken
     assert world.lane().running == int(slot_taken)
 
@@ -271,7 +271,8 @@ def test_a_cancel_comes_too_late_or_for_nothing() -> None:
 
 def test_a_cancel_under_a_key_gives_the_same_answer_again() -> None:
     world = submitted().given(cmd.CancelJob("job_1"), key=("c", "f"), reply="c1")
-    then = world.when(cmd.CancelJob("job_1"), key=("c", "f"), reply="c2")
+    canceled_ms = T0 + world.now
+    then = world.when(cmd.CancelJob("job_1"), at=5 * SECOND, key=("c", "f"), reply="c2")
     assert then.types == ["command-duplicate"]
-    assert then.answers == [("c2", JobCancelAccepted("job_1", 10))]
+    assert then.answers == [("c2", JobCancelAccepted("job_1", 10, canceled_ms))]
     assert world.when(cmd.CancelJob("job_2"), key=("c", "g")).types == ["command-refused"]

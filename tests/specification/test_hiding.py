@@ -55,7 +55,7 @@ def test_a_live_job_is_canceled_first_exactly_as_by_a_cancel(
     assert then.events == [*cancel.events, ev.JobHidden("job_1", True, 9, None)]
     assert then.answers[:-1] == cancel.answers[:-1]
     assert then.answers[-1] == ("h", JobHiddenAnswer("job_1", True, 9))
-    assert cancel.answers[-1] == ("h", JobCancelAccepted("job_1", 9))
+    assert cancel.answers[-1] == ("h", JobCancelAccepted("job_1", 9, T0 + world.now))
     assert (world.header().available, world.header().reserved, world.header().windows) == (
         canceled.header().available,
         canceled.header().reserved,
