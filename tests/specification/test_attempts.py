@@ -217,7 +217,8 @@ def test_a_cancel_ends_the_job_and_its_money_at_once(
     assert isinstance(job.phase, phase)
     then = world.when(cmd.CancelJob("job_1"), reply="c")
     assert then.events == [ev.JobCanceled("job_1", 10, None), ev.CreditsReleased("job_1", 1, (), "canceled", 10)]
-    assert then.answers == [("r", ended("canceled", at=world.now)), ("c", JobCancelAccepted("job_1", 10, T0 + world.now))]
+    accepted = JobCancelAccepted("job_1", 10, T0 + world.now)
+    assert then.answers == [("r", ended("canceled", at=world.now)), ("c", accepted)]
     assert (world.job("job_1") is not None) == slot_taken
     assert world.lane().running == int(slot_taken)
 
