@@ -2,10 +2,35 @@
 
 from infra.http.routing import Operation, contract_row
 from ingest import asset_routes, job_routes
+from ingest.contracts import ai_image
+from ingest.contracts import spike_land as spike
 from ingest.contracts import workspace_images as images
+from schemas.wire import ai_image as ai_image_wire
+from schemas.wire import spike_land as spike_wire
 from schemas.wire import workspace_images as images_wire
 
 CONTRACTS: tuple[Operation, ...] = (
+    # 000 ai-image
+    contract_row(
+        ai_image_wire.SURFACE, "POST", "/api/ai-image/generate", ai_image.generate, ai_image_wire.GENERATE, "change"
+    ),
+    contract_row(
+        ai_image_wire.SURFACE,
+        "POST",
+        "/api/ai-image/jobs/{id}/cancel",
+        ai_image.cancel_job,
+        ai_image_wire.CANCEL,
+        "change",
+    ),
+    # 002 spike-land
+    contract_row(spike_wire.SURFACE, "POST", "/api/images/upload", spike.upload, spike_wire.UPLOAD, "change"),
+    contract_row(spike_wire.SURFACE, "POST", "/api/images/batch-upload", spike.upload_many, spike_wire.BATCH, "change"),
+    contract_row(spike_wire.SURFACE, "POST", "/api/images/enhance", spike.enhance, spike_wire.ENHANCE, "change"),
+    contract_row(
+        spike_wire.SURFACE, "POST", "/api/images/parallel-enhance", spike.enhance_tiers, spike_wire.TIERS, "change"
+    ),
+    contract_row(spike_wire.SURFACE, "POST", "/api/images/move-to-album", spike.move_images, spike_wire.MOVE, "change"),
+    contract_row(spike_wire.SURFACE, "DELETE", "/api/images/{id}", spike.delete_image, spike_wire.DELETE, "delete"),
     # 003 workspace-images
     contract_row(images_wire.SURFACE, "POST", "/api/ai/images", images.generate, images_wire.GENERATE, audit="change"),
 )
