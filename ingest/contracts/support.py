@@ -63,8 +63,12 @@ async def take_back(intake: Intake, request: Request, who: Who, minted: Minted, 
 
     Where the job may stand on the log, its pictures stay.
     """
-    if problem.code == outcome_unknown("").code:
-        return
+    if problem.code != outcome_unknown("").code:
+        await delete_unused(intake, request, who, *assets)
+
+
+async def delete_unused(intake: Intake, request: Request, who: Who, *assets: str) -> None:
+    """Delete assets that no job works on. Nothing waits for that."""
     for asset in assets:
         fresh = Minted(intake.ports.ids.mint("x")[2:], intake.ports.ids.mint("idem"))
         try:
