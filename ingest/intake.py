@@ -78,6 +78,7 @@ class Intake:
         self.uploads = UploadPlaces()
         self.fetches = UploadPlaces(per_account=4)
         self.batches = UploadPlaces(BATCHES_MAX, ACCOUNT_BATCHES_MAX, what="batch")
+        self.samples: dict[tuple[str, str], str] = {}
         self._subjects: OrderedDict[str, str] = OrderedDict()
 
     def waiting(self, request: Request, who: Who) -> Preference:

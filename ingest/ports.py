@@ -51,6 +51,13 @@ class ReadSide(Protocol):
         """Results that are there of jobs on the asset, oldest first, by job, as far as they are known."""
         ...
 
+    async def shown_elsewhere(self, account: str, asset: str, job: str) -> bool:
+        """Whether another job than `job` that is not hidden works on the asset or has made it.
+
+        Raises Problem 503 where the read models do not answer: what it is asked for cannot be taken back.
+        """
+        ...
+
     async def public_owner(self, asset: str) -> Owner | None:
         """Whose public asset it is; None for one that is private, gone or not known."""
         ...
@@ -130,6 +137,12 @@ class MemoryReadSide:
 
     async def results_of(self, account: str, asset: str, most: int) -> Mapping[str, str]:
         return dict(list(self.results.get((account, asset), {}).items())[:most])
+
+    async def shown_elsewhere(self, account: str, asset: str, job: str) -> bool:
+        return any(
+            owner == account and name != job and known.hidden_ms is None and asset in (known.input, known.asset)
+            for (owner, name), known in self.jobs.items()
+        )
 
     async def public_owner(self, asset: str) -> Owner | None:
         return self.public.get(asset)

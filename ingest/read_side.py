@@ -19,6 +19,7 @@ from infra.postgres.outcomes import (
     live_jobs_on,
     public_owner,
     results_of,
+    shown_elsewhere,
 )
 from infra.postgres.pool import UNAVAILABLE
 from infra.postgres.positions import reached_positions
@@ -78,6 +79,13 @@ class PostgresReadSide:
         except (*UNAVAILABLE, asyncpg.PostgresError) as error:
             _log.warning("read-side-did-not-answer", reason=str(error))
             return {}
+
+    async def shown_elsewhere(self, account: str, asset: str, job: str) -> bool:
+        try:
+            return await shown_elsewhere(self._reads, account, asset, job)
+        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+            _log.warning("read-side-did-not-answer", reason=str(error))
+            raise unavailable("The read models do not say what else shows the picture; try again.") from error
 
     async def public_owner(self, asset: str) -> Owner | None:
         try:

@@ -3,9 +3,11 @@
 from infra.http.routing import Operation, contract_row
 from ingest import asset_routes, job_routes
 from ingest.contracts import ai_image
+from ingest.contracts import pix_loom as loom
 from ingest.contracts import spike_land as spike
 from ingest.contracts import workspace_images as images
 from schemas.wire import ai_image as ai_image_wire
+from schemas.wire import pix_loom as loom_wire
 from schemas.wire import spike_land as spike_wire
 from schemas.wire import workspace_images as images_wire
 
@@ -21,6 +23,11 @@ CONTRACTS: tuple[Operation, ...] = (
         ai_image.cancel_job,
         ai_image_wire.CANCEL,
         "change",
+    ),
+    # 001 pix-loom
+    contract_row(loom_wire.SURFACE, "POST", "/api/ai/generate", loom.generate, loom_wire.GENERATE, "change"),
+    contract_row(
+        loom_wire.SURFACE, "DELETE", "/api/ai/generation/{id}", loom.delete_generation, loom_wire.DELETE, "delete"
     ),
     # 002 spike-land
     contract_row(spike_wire.SURFACE, "POST", "/api/images/upload", spike.upload, spike_wire.UPLOAD, "change"),

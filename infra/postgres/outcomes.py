@@ -36,6 +36,11 @@ SELECT job, asset FROM jobs
 WHERE account = $1 AND input = $2 AND outcome = 'succeeded' AND result_gone IS NULL ORDER BY version LIMIT $3
 """
 
+_SHOWN_ELSEWHERE = """
+SELECT EXISTS(SELECT 1 FROM jobs WHERE account = $1 AND input = $2 AND hidden_ms IS NULL AND job <> $3)
+    OR EXISTS(SELECT 1 FROM jobs WHERE account = $1 AND asset = $2 AND hidden_ms IS NULL AND job <> $3)
+"""
+
 _PUBLIC = """
 SELECT a.account, c.product FROM assets a JOIN accounts c USING (account)
 WHERE a.asset = $1 AND a.public AND a.gone IS NULL
@@ -159,6 +164,12 @@ async def live_jobs_on(reads: Reads, account: str, asset: str, most: int) -> lis
 async def results_of(reads: Reads, account: str, asset: str, most: int) -> dict[str, str]:
     """At most `most` results that are there of jobs on the asset, oldest first, by job. Raises asyncpg's errors."""
     return {row["job"]: row["asset"] for row in await reads.rows(_RESULTS_OF, account, asset, most)}
+
+
+async def shown_elsewhere(reads: Reads, account: str, asset: str, job: str) -> bool:
+    """Whether another job than `job` that is not hidden works on the asset or has made it. Raises asyncpg's errors."""
+    row = await reads.row(_SHOWN_ELSEWHERE, account, asset, job)
+    return row is not None and bool(row[0])
 
 
 async def public_owner(reads: Reads, asset: str) -> Owner | None:
