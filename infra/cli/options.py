@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from schemas.identifiers import PRODUCTS
 
 DAY_S = 86_400
 TTL_MAX_S = 400 * DAY_S  # as infra.http.tokens has it, which is too slow to load for --help
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -46,7 +48,14 @@ def _account(name: str) -> str:
     product, colon, subject = name.partition(":")
     if product not in PRODUCTS or not colon or not subject:
         raise click.BadParameter(f"is PRODUCT:SUBJECT with a product of {', '.join(PRODUCTS)}", param_hint="--account")
-    return name
+    return f"{product}:{plain_subject(product, subject)}"
+
+
+def plain_subject(product: str, subject: str) -> str:
+    """The subject as accounts know it: users and workspaces of `workspace-images` are UUIDs, in lower case."""
+    if product == "workspace-images" and _UUID.fullmatch(subject):
+        return subject.lower()
+    return subject
 
 
 def known_stack(layout: Layout) -> StackFile:

@@ -15,8 +15,8 @@ from infra.local.layout import Layout
 def revoke(layout: Layout, session: str) -> None:
     """End a session of a running stack: no gateway takes its token any more.
 
-    Works for session tokens and for plain bearer tokens. Harmless where it has ended already. Prints
-    the session's id.
+    Works for session tokens, for plain bearer tokens and for those that a DID has signed itself, which
+    have to be given whole. Harmless where it has ended already. Prints the session's id.
     """
     from infra.http.tokens import is_session_id
 
@@ -30,10 +30,15 @@ def revoke(layout: Layout, session: str) -> None:
 
 
 def _id_in(token: str) -> str:
-    """The `jti` of a token; whether it is genuine does not matter for ending it."""
+    """The session id of a token; whether it is genuine does not matter for ending it."""
     import jwt
 
+    from infra.http.did import did_session_id, is_did_token
+    from infra.http.tokens import TokenInvalid
+
     try:
+        if is_did_token(token):
+            return did_session_id(token)
         return str(jwt.decode(token, options={"verify_signature": False}).get("jti", ""))
-    except jwt.PyJWTError:
+    except (jwt.PyJWTError, TokenInvalid):
         return ""

@@ -6,7 +6,7 @@ import uuid
 
 import click
 
-from infra.cli.options import DAY_S, TTL_MAX_S, data_option, known_stack, make_token
+from infra.cli.options import DAY_S, TTL_MAX_S, data_option, known_stack, make_token, plain_subject
 from infra.local.layout import Layout
 from schemas.identifiers import PRODUCTS
 
@@ -41,13 +41,16 @@ def token(
     \b
     curl -H "Authorization: Bearer $(darkroom token --product darkroom --subject ada)" \\
          http://127.0.0.1:8000/v1/account
+
+    With --product workspace-images --workspace UUID it spends the credits of the workspace: those of
+    the account workspace-images:UUID. In tokens of other products the workspace changes nothing.
     """
     if not subject.strip():
         raise click.BadParameter("must not be empty", param_hint="--subject")
     if idle is not None and not session:
         raise click.BadParameter("is the limit of a session token: add --session", param_hint="--idle")
     named = str(workspace) if workspace else None
-    stack = known_stack(layout)
+    subject, stack = plain_subject(product, subject), known_stack(layout)
     ttl_s = ttl or (30 * DAY_S if session else DAY_S)
     idle_s = (idle or DAY_S) if session else None
     click.echo(
