@@ -3,11 +3,13 @@
 from api.asset_routes import ASSET_ROUTES
 from api.audit import AUDIT_ROUTES
 from api.contracts import ai_image
+from api.contracts import pix_loom as loom
 from api.contracts import spike_land as spike
 from api.job_routes import JOB_ROUTES
 from api.money_routes import MONEY_ROUTES
 from infra.http.routing import Operation, contract_row
 from schemas.wire import ai_image as ai_image_wire
+from schemas.wire import pix_loom as loom_wire
 from schemas.wire import spike_land as spike_wire
 
 CONTRACTS: tuple[Operation, ...] = (
@@ -15,6 +17,10 @@ CONTRACTS: tuple[Operation, ...] = (
     contract_row(ai_image_wire.SURFACE, "GET", "/api/ai-image/usage", ai_image.get_usage, ai_image_wire.USAGE, "read"),
     contract_row(ai_image_wire.SURFACE, "GET", "/api/ai-image/jobs", ai_image.list_jobs, ai_image_wire.JOBS, "read"),
     contract_row(ai_image_wire.SURFACE, "GET", "/api/ai-image/jobs/{id}", ai_image.get_job, ai_image_wire.JOB, "read"),
+    # 001 pix-loom
+    contract_row(loom_wire.SURFACE, "GET", "/api/ai/generation/{id}", loom.get_generation, loom_wire.STATUS, "read"),
+    contract_row(loom_wire.SURFACE, "GET", "/api/ai/history", loom.get_history, loom_wire.HISTORY, "read"),
+    contract_row(loom_wire.SURFACE, "GET", "/api/ai/stats", loom.get_stats, loom_wire.STATS, "read"),
     # 002 spike-land
     contract_row(spike_wire.SURFACE, "GET", "/api/images/{id}", spike.get_image, spike_wire.GET, "read"),
 )

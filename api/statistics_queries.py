@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import asyncpg
 
 from api.reading import QueryBase
@@ -20,6 +22,15 @@ FROM job_counts WHERE {whose} day_ms >= $2 GROUP BY 1, 2, 3, 4
 _OF_ONE, _OF_ALL = "account = $1 AND", "$1::text IS NULL AND"
 _ENDED = "SELECT model, status, sum(jobs)::bigint AS jobs FROM job_counts WHERE account = $1 GROUP BY 1, 2"
 
+_SPENT = """
+SELECT (coalesce((
+    SELECT sum(CASE status WHEN 'succeeded' THEN credits WHEN 'refunded' THEN -credits ELSE 0 END)
+    FROM job_counts WHERE account = $1 AND model = ANY($2)
+), 0) + coalesce((
+    SELECT sum(cost) FROM jobs WHERE account = $1 AND outcome IS NULL AND model = ANY($2)
+), 0))::bigint
+"""
+
 
 class StatisticsQueries(QueryBase):
     """Reads of sums; an account of None is all of them."""
@@ -35,6 +46,10 @@ class StatisticsQueries(QueryBase):
     async def all_time(self, account: str) -> asyncpg.Record | None:
         """The sums of all days; its columns are null for an account without any."""
         return await self._row(_ALL_TIME, account)
+
+    async def spent(self, account: str, models: Sequence[str]) -> int:
+        """Units that jobs of these models have taken out of the balance and not given back, live ones included."""
+        return await self._number(_SPENT, account, list(models))
 
     async def ended_counts(self, account: str) -> list[asyncpg.Record]:
         """How many jobs ever ended, by model and status."""

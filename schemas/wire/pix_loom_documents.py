@@ -6,7 +6,7 @@ Times are UTC milliseconds, amounts whole credits; a row is one of the core's jo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from schemas.cloudevents import rfc3339
@@ -124,7 +124,7 @@ def statistics_of(total: int, completed: int, credits: int) -> dict[str, Any]:
     }
 
 
-def pagination_of(query: HistoryFilter, total: int, shown: Sequence[Any]) -> dict[str, Any]:
-    """The document of `Pagination`."""
-    more = query.offset + len(shown) < total and bool(shown)
+def pagination_of(query: HistoryFilter, total: int, shown: int) -> dict[str, Any]:
+    """The document of `Pagination` for a page that shows so many."""
+    more = shown > 0 and query.offset + shown < total
     return {"total": total, "limit": query.limit, "offset": query.offset, "hasMore": more}

@@ -167,6 +167,8 @@ def fault(fault: Fault) -> WireAnswer:
     """Any fault as this document tells it."""
     if fault.refusal is not None:
         return refused(fault.refusal)
+    if fault.status == 404 and fault.operation:
+        return not_found()
     if fault.code == "outcome-unknown":
         key = fault.extra.get("idempotency_key")
         message = "无法确认请求是否已被接受，请使用相同的 Idempotency-Key 重试"
