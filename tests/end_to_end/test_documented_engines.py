@@ -69,11 +69,14 @@ async def test_a_tiny_picture_reaches_the_largest_tier(engines: Engines, photogr
     assert psnr(back, tiny) > 20
 
 
-async def test_an_enhancement_leaves_no_seam(engines: Engines, large: Array, monkeypatch: pytest.MonkeyPatch) -> None:
-    wide = large[:, :1024]
-    tiled = await engines.picture("enhance", wide, tier="TIER_1K")
+@pytest.mark.parametrize("tier", ["TIER_1K", "TIER_2K"])
+async def test_an_enhancement_leaves_no_seam(
+    engines: Engines, large: Array, tier: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = pictures.noisy(large[:, :1024], 7)
+    tiled = await engines.picture("enhance", wide, tier=tier)
     monkeypatch.setattr("processors.dispatch.enlarging.tiles", lambda width, height: [Tile(0, 0, width, height)])
-    assert (await engines.picture("enhance", wide, tier="TIER_1K") == tiled).all()
+    assert (await engines.picture("enhance", wide, tier=tier) == tiled).all()
 
 
 async def test_what_transparency_hides_is_no_detail(engines: Engines, large: Array) -> None:
