@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from infra.http.answers import JsonAnswer
+from infra.http.audit import accessed
 from infra.http.auth import add_headers, caller_of
 from infra.http.problems import Problem, WireProblem
 from infra.http.refusals import problem_of
@@ -61,6 +62,7 @@ async def generate(request: Request) -> Response:
         await _caught_up(intake, standing)
         first = await intake.ports.read_side.job(who.account, standing.job)
         original = first.input if first is not None and first.input is not None else original
+    accessed(request, original)
     if standing.has_ended and standing.status != "succeeded":
         raise WireProblem(failure(standing.job, standing.status, standing.reason))
     return await _answer(intake, who, job.model, original, standing)
