@@ -99,11 +99,11 @@ async def get_thumbnail(request: Request) -> Response:
     _check_live(row)
     if row.thumbnail is None:
         raise Problem(404, "not-found", f"The asset {asset[:64]} has no thumbnail.")
-    return await _bytes(request, ports, msgspec.structs.replace(row, stored=row.thumbnail), None)
+    return await media_answer(request, ports, msgspec.structs.replace(row, stored=row.thumbnail), None)
 
 
 async def _own(request: Request, ports: ApiPorts, account: str, row: AssetRow) -> Response:
-    return await _bytes(request, ports, row, await file_name(ports, account, row))
+    return await media_answer(request, ports, row, await file_name(ports, account, row))
 
 
 async def _of_somebody_else(request: Request, ports: ApiPorts, asset: str) -> Response | None:
@@ -117,7 +117,7 @@ async def _of_somebody_else(request: Request, ports: ApiPorts, asset: str) -> Re
     if row is None or row.gone is not None or not row.public:
         return None
     accessed(request, asset, account=account)
-    response = await _bytes(request, ports, row, None)
+    response = await media_answer(request, ports, row, None)
     if request.method == "GET" and _begins(response):
         ports.views.note(account, product, asset)
     return response
@@ -141,7 +141,7 @@ async def get_signed_media(request: Request) -> Response:
     row = await ports.consistency.found(account, lambda: ports.queries.asset(account, asset))
     if row is None:
         raise _unknown(asset)
-    return await _bytes(request, ports, row, None)
+    return await media_answer(request, ports, row, None)
 
 
 def parse_range(header: str | None, size: int) -> Span | None:
@@ -175,7 +175,13 @@ async def _owned(request: Request) -> AssetRow:
     return row
 
 
-async def _bytes(request: Request, ports: ApiPorts, row: AssetRow, file_name: str | None) -> Response:
+async def media_answer(
+    request: Request, ports: ApiPorts, row: AssetRow, file_name: str | None, *, attachment: bool = False
+) -> Response:
+    """The bytes of `row.stored`, or the part of them that the request wants; with `attachment` to be saved, not shown.
+
+    Raises Problem 410 for what is gone, 416 and 503.
+    """
     _check_live(row)
     stored = row.stored
     etag = f'"{stored.sha256}"'
@@ -183,9 +189,9 @@ async def _bytes(request: Request, ports: ApiPorts, row: AssetRow, file_name: st
         "etag": etag,
         "accept-ranges": "bytes",
         "cache-control": "private, no-cache",
-        "vary": "accept, authorization",
+        "vary": "accept, authorization, cookie",
         "content-type": _CONTENT_TYPES.get(stored.format, "application/octet-stream"),
-        "content-disposition": _disposition(file_name or f"{row.asset}.{stored.format}"),
+        "content-disposition": _disposition(file_name or f"{row.asset}.{stored.format}", attachment),
         "content-security-policy": "default-src 'none'; sandbox",
     }
     if _names(header_once(request, "if-none-match"), etag):
@@ -245,10 +251,11 @@ async def _verified(chunks: AsyncIterator[bytes], key: str, sha256: str) -> Asyn
     yield held
 
 
-def _disposition(file_name: str) -> str:
-    """Shown in place; the name in ASCII for all and in UTF-8 for those who read RFC 6266."""
+def _disposition(file_name: str, attachment: bool) -> str:
+    """Shown in place or saved; the name in ASCII for all and in UTF-8 for those who read RFC 6266."""
     plain = re.sub(r"[^A-Za-z0-9 ._()-]", "_", file_name)[:100]
-    return f"inline; filename=\"{plain}\"; filename*=UTF-8''{quote(file_name[:100], safe='')}"
+    place = "attachment" if attachment else "inline"
+    return f"{place}; filename=\"{plain}\"; filename*=UTF-8''{quote(file_name[:100], safe='')}"
 
 
 def _names(header: str | None, etag: str) -> bool:

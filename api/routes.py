@@ -2,7 +2,7 @@
 
 from api.asset_routes import ASSET_ROUTES
 from api.audit import AUDIT_ROUTES
-from api.contracts import ai_image
+from api.contracts import ai_image, studio
 from api.contracts import pix_loom as loom
 from api.contracts import spike_land as spike
 from api.job_routes import JOB_ROUTES
@@ -11,6 +11,7 @@ from infra.http.routing import Operation, contract_row
 from schemas.wire import ai_image as ai_image_wire
 from schemas.wire import pix_loom as loom_wire
 from schemas.wire import spike_land as spike_wire
+from schemas.wire import studio as studio_wire
 
 CONTRACTS: tuple[Operation, ...] = (
     # 000 ai-image
@@ -23,6 +24,29 @@ CONTRACTS: tuple[Operation, ...] = (
     contract_row(loom_wire.SURFACE, "GET", "/api/ai/stats", loom.get_stats, loom_wire.STATS, "read"),
     # 002 spike-land
     contract_row(spike_wire.SURFACE, "GET", "/api/images/{id}", spike.get_image, spike_wire.GET, "read"),
+    # 004 studio
+    contract_row(
+        studio_wire.STUDIO,
+        "GET",
+        "/api/generation-status/{request_id}",
+        studio.generation_status,
+        studio_wire.STATUS,
+        "read",
+    ),
+    contract_row(studio_wire.STUDIO, "GET", "/api/model-info/{model_id}", studio.model_info, studio_wire.MODEL_INFO),
+    contract_row(
+        studio_wire.STUDIO, "GET", "/asset/{asset_id}/download", studio.download, studio_wire.DOWNLOAD, "read"
+    ),
+    contract_row(studio_wire.STUDIO, "GET", "/static/generated/{name}", studio.get_image, studio_wire.IMAGE, "read"),
+    contract_row(
+        studio_wire.STUDIO,
+        "GET",
+        "/static/generated/thumbnails/{name}",
+        studio.get_thumbnail,
+        studio_wire.THUMBNAIL,
+        "read",
+    ),
+    contract_row(studio_wire.STUDIO, "GET", "/video/{key}", studio.get_video, studio_wire.VIDEO, "read"),
 )
 
 ROUTES: tuple[Operation, ...] = (*JOB_ROUTES, *MONEY_ROUTES, *ASSET_ROUTES, *AUDIT_ROUTES, *CONTRACTS)

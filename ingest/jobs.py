@@ -40,7 +40,8 @@ class CheckedParams(msgspec.Struct, frozen=True):
 class CheckedJob(msgspec.Struct, frozen=True):
     """A job as it was asked for, with valid parameters; `input` and `mask` name assets of the account.
 
-    `bytes_of` is the sha256 of an input that came with the very request: a repeat brings another asset of equal bytes.
+    `bytes_of` is the sha256 of an input that came with the very request, `mask_bytes_of` that of such a mask: a repeat
+    brings another asset of equal bytes.
     """
 
     params: CheckedParams
@@ -48,6 +49,7 @@ class CheckedJob(msgspec.Struct, frozen=True):
     mask: str | None
     metadata: dict[str, Any] | None
     bytes_of: str | None = None
+    mask_bytes_of: str | None = None
 
     @property
     def model(self) -> str:
@@ -68,7 +70,7 @@ class CheckedJob(msgspec.Struct, frozen=True):
     def content(self) -> Sequence[object]:
         """What a repeat under the same idempotency key must equal."""
         content = (self.model, self.bytes_of or self.input, self.params.canonical, self.metadata)
-        return content if self.mask is None else (*content, self.mask)
+        return content if self.mask is None else (*content, self.mask_bytes_of or self.mask)
 
     @property
     def secrets(self) -> bytes | None:

@@ -43,6 +43,13 @@ class ReadSide(Protocol):
         """An asset, also one that has ended."""
         ...
 
+    async def numbered_asset(self, account: str, number: int) -> KnownAsset | None:
+        """The account's asset of this number, also one that has ended.
+
+        Raises Problem 503 where the read models do not answer: nothing else knows numbers.
+        """
+        ...
+
     async def live_jobs_on(self, account: str, asset: str, most: int) -> Sequence[str]:
         """Jobs that have not ended and work on the asset, as far as they are known."""
         ...
@@ -131,6 +138,9 @@ class MemoryReadSide:
 
     async def asset(self, account: str, asset: str) -> KnownAsset | None:
         return self.assets.get((account, asset))
+
+    async def numbered_asset(self, account: str, number: int) -> KnownAsset | None:
+        return next((a for (owner, _), a in self.assets.items() if owner == account and a.number == number), None)
 
     async def live_jobs_on(self, account: str, asset: str, most: int) -> Sequence[str]:
         return self.jobs_on.get((account, asset), ())[:most]

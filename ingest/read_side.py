@@ -17,6 +17,7 @@ from infra.postgres.outcomes import (
     job_owner,
     known_asset,
     live_jobs_on,
+    numbered_asset,
     public_owner,
     results_of,
     shown_elsewhere,
@@ -65,6 +66,13 @@ class PostgresReadSide:
         except (*UNAVAILABLE, asyncpg.PostgresError) as error:
             _log.warning("read-side-did-not-answer", reason=str(error))
             return None
+
+    async def numbered_asset(self, account: str, number: int) -> KnownAsset | None:
+        try:
+            return await numbered_asset(self._reads, account, number)
+        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+            _log.warning("read-side-did-not-answer", reason=str(error))
+            raise unavailable("The read models do not say which asset has the number; try again.") from error
 
     async def live_jobs_on(self, account: str, asset: str, most: int) -> Sequence[str]:
         try:

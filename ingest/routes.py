@@ -2,13 +2,14 @@
 
 from infra.http.routing import Operation, contract_row
 from ingest import asset_routes, job_routes
-from ingest.contracts import ai_image
+from ingest.contracts import ai_image, studio, studio_login
 from ingest.contracts import pix_loom as loom
 from ingest.contracts import spike_land as spike
 from ingest.contracts import workspace_images as images
 from schemas.wire import ai_image as ai_image_wire
 from schemas.wire import pix_loom as loom_wire
 from schemas.wire import spike_land as spike_wire
+from schemas.wire import studio as studio_wire
 from schemas.wire import workspace_images as images_wire
 
 CONTRACTS: tuple[Operation, ...] = (
@@ -40,6 +41,29 @@ CONTRACTS: tuple[Operation, ...] = (
     contract_row(spike_wire.SURFACE, "DELETE", "/api/images/{id}", spike.delete_image, spike_wire.DELETE, "delete"),
     # 003 workspace-images
     contract_row(images_wire.SURFACE, "POST", "/api/ai/images", images.generate, images_wire.GENERATE, audit="change"),
+    # 004 studio
+    contract_row(
+        studio_wire.LOGIN, "POST", "/auth/login", studio_login.login, studio_wire.SIGN_IN, "change", access="public"
+    ),
+    contract_row(
+        studio_wire.STUDIO,
+        "GET",
+        "/auth/logout",
+        studio_login.logout,
+        studio_wire.SIGN_OUT,
+        "delete",
+        access="optional",
+    ),
+    contract_row(studio_wire.STUDIO, "POST", "/api/generate", studio.generate, studio_wire.GENERATE, "change"),
+    contract_row(
+        studio_wire.CHANGES, "DELETE", "/api/assets/{asset_id}", studio.delete_asset, studio_wire.DELETE_ASSET, "delete"
+    ),
+    contract_row(
+        studio_wire.CHANGES, "POST", "/api/delete-image", studio.delete_image, studio_wire.DELETE_IMAGE, "delete"
+    ),
+    contract_row(
+        studio_wire.CHANGES, "POST", "/api/clear-generation-state", studio.clear_generation_state, studio_wire.CLEAR
+    ),
 )
 
 ROUTES: tuple[Operation, ...] = (*job_routes.ROUTES, *asset_routes.ROUTES, *CONTRACTS)

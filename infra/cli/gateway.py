@@ -33,6 +33,7 @@ from infra.http.auth import BearerGate
 from infra.http.doors import Doors, Gates
 from infra.http.last_positions import LastPositions
 from infra.http.limits import GatewayLock, Limiter, LimitSettings
+from infra.http.login import Logins, open_logins
 from infra.http.media_links import open_links
 from infra.http.observe import AccessLog
 from infra.http.openapi import openapi_document
@@ -182,6 +183,7 @@ async def _start(
     stack.push_async_callback(shared.appender.close)
     if parts != "api":
         ports[Intake] = await _start_ingest(shared, stack, checks)
+        ports[Logins] = await stack.enter_async_context(open_logins(settings, identifier_key))
     if parts != "ingest":
         ports[ApiPorts] = await _start_api(shared, stack)
 

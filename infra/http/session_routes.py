@@ -41,12 +41,17 @@ async def revoke_session(request: Request) -> Response:
     return await _revoked(request, session, latest_end(port_of(request, SessionPorts).clock.now_ms()))
 
 
-async def _revoked(request: Request, session: str, until_ms: int) -> Response:
+async def revoke(request: Request, session: str, until_ms: int) -> None:
+    """On return no token of the session counts here. Raises Problem 503."""
     try:
         await port_of(request, SessionPorts).sessions.revoke(session, until_ms)
     except SessionsUnavailable as error:
         detail = "The log takes no records now, so the session may still count; try again."
         raise Problem(503, "unavailable", detail, headers={"Retry-After": "1"}) from error
+
+
+async def _revoked(request: Request, session: str, until_ms: int) -> Response:
+    await revoke(request, session, until_ms)
     return Response(status_code=204, headers={"cache-control": "no-store"})
 
 

@@ -23,8 +23,12 @@ _OWNER = "SELECT account, product FROM jobs WHERE job = $1 AND ($2::text IS NULL
 _SIZES = "SELECT asset, width, height FROM assets WHERE account = $1 AND asset = ANY($2)"
 
 _ASSET = """
-SELECT key, bytes, sha256, format, width, height, duration_ms, position, gone, number FROM assets
+SELECT key, bytes, sha256, format, width, height, duration_ms, position, gone, number, asset, job FROM assets
 WHERE account = $1 AND asset = $2
+"""
+_NUMBERED = """
+SELECT key, bytes, sha256, format, width, height, duration_ms, position, gone, number, asset, job FROM assets
+WHERE account = $1 AND number = $2
 """
 
 _LIVE_JOBS_ON = """
@@ -67,13 +71,15 @@ class Owner(msgspec.Struct, frozen=True):
 class KnownAsset(msgspec.Struct, frozen=True, kw_only=True):
     """An asset as the read model has it; `gone` is the word of why access to it has ended.
 
-    `number` is its own in its account.
+    `number` is its own in its account; `job` made it, None for what was uploaded.
     """
 
     object: StoredObject
     position: str
     gone: str | None = None
     number: int = 0
+    asset: str = ""
+    job: str | None = None
 
 
 class JobOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,11 +155,20 @@ async def asset_sizes(reads: Reads, account: str, assets: Sequence[str]) -> dict
 
 async def known_asset(reads: Reads, account: str, asset: str) -> KnownAsset | None:
     """The asset, also one that has ended; None when the read model has no such asset. Raises asyncpg's errors."""
-    row = await reads.row(_ASSET, account, asset)
+    return _known(await reads.row(_ASSET, account, asset))
+
+
+async def numbered_asset(reads: Reads, account: str, number: int) -> KnownAsset | None:
+    """The account's asset of this number, also one that has ended. Raises asyncpg's errors."""
+    return _known(await reads.row(_NUMBERED, account, number))
+
+
+def _known(row: asyncpg.Record | None) -> KnownAsset | None:
     if row is None:
         return None
-    *stored, position, gone, number = row
-    return KnownAsset(object=StoredObject(*stored), position=position, gone=gone, number=number)
+    *stored, position, gone, number, asset, job = row
+    known = StoredObject(*stored)
+    return KnownAsset(object=known, position=position, gone=gone, number=number, asset=asset, job=job)
 
 
 async def live_jobs_on(reads: Reads, account: str, asset: str, most: int) -> list[str]:

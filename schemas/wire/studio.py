@@ -20,7 +20,8 @@ from schemas.wire.studio_errors import (
     fault,
     login_fault,
 )
-from schemas.wire.studio_form import FORM, PRODUCT
+from schemas.wire.studio_form import FORM
+from schemas.wire.studio_form import PRODUCT as PRODUCT
 from schemas.wire.studio_paths import media_kind, media_url, thumbnail_url
 from schemas.wire.surface import HOUR_S, MINUTE_S, MULTIPART, Described, Limit, Surface
 
@@ -29,7 +30,6 @@ GENERATION_COOKIE = "studio_generation"
 """Request id of the generation that this browser follows: set by a pending answer, forgotten at its end."""
 GENERATION_COOKIE_S = 86_400
 LOGIN_PATH, DASHBOARD_PATH = "/login", "/dashboard"
-ADMIN_SUBJECT = "admin"
 DELETED = "Asset deleted successfully"
 DELETING = "Asset is being deleted"
 CLEARED = "Generation state cleared successfully"
@@ -130,7 +130,7 @@ STATUS = Described(
     name="studio-generation-status",
     summary="How a generation stands",
     answers={200: shown.StatusAnswer},
-    errors=(*_ERRORS, 404, 409, 502),
+    errors=(*_CHANGE_ERRORS, 404, 502),
     path={"request_id": "The `request_id` of a generation."},
     limits=_REQUESTS,
 )
