@@ -102,8 +102,8 @@ def _quota_exceeded(refusal: no.QuotaExceeded) -> WireAnswer:
     return told(429, "超出配额", f"已使用 {refusal.used} 次，上限为 {refusal.limit} 次")
 
 
-def _image(message: str) -> Callable[[Any], WireAnswer]:
-    return _Row(400, INVALID, f"{IMAGE}：{message}").answer
+def _field(name: str, message: str) -> Callable[[Any], WireAnswer]:
+    return lambda _: _bad_fields([FieldFault(name, message)])
 
 
 _CONFLICT = "请求冲突"
@@ -112,10 +112,10 @@ REFUSALS: Mapping[type[Any], Callable[[Any], WireAnswer]] = {
     no.QuotaExceeded: _quota_exceeded,
     no.QueueFull: _Row(429, "排队已满", "等待处理的生成任务过多，请稍后重试").answer,
     no.IdempotencyMismatch: _Row(409, _CONFLICT, "该 Idempotency-Key 已用于不同内容的请求").answer,
-    no.ModelUnknown: _Row(400, INVALID, f"{OPERATION}：当前不提供该操作").answer,
-    no.AssetUnknown: _image(_IMAGE_GONE),
-    no.InputRequired: _image("该操作需要图像"),
-    no.MaskRequired: _image("该操作需要蒙版"),
+    no.ModelUnknown: _field(OPERATION, "当前不提供该操作"),
+    no.AssetUnknown: _field(IMAGE, _IMAGE_GONE),
+    no.InputRequired: _field(IMAGE, "该操作需要图像"),
+    no.MaskRequired: _field(IMAGE, "该操作需要蒙版"),
     no.NotEntitled: _Row(403, "访问被拒绝", "当前套餐不包含该操作").answer,
     no.AlbumUnknown: _Row(404, NOT_FOUND, "相册未找到").answer,
     no.AlbumsFull: _Row(409, _CONFLICT, "相册数量已达上限").answer,
