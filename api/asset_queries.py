@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
@@ -20,6 +21,9 @@ _ALBUMS_OF = """(
 ) AS albums"""
 _ASSET = f"SELECT {_COLUMNS}, {_ALBUMS_OF} FROM assets a WHERE account = $1 AND asset = $2"
 _BY_NUMBER = f"SELECT {_COLUMNS}, {_ALBUMS_OF} FROM assets a WHERE account = $1 AND number = $2"
+_NAMED = f"SELECT {_COLUMNS}, {_ALBUMS_OF} FROM assets a WHERE account = $1 AND asset = ANY($2::text[])"
+_RESULTS = "account = $1 AND gone IS NULL AND job IS NOT NULL"
+_MEDIA = {None: "", "image": " AND duration_ms = 0", "video": " AND duration_ms > 0"}
 _PUBLIC = """
 SELECT a.account, (SELECT c.product FROM accounts c WHERE c.account = a.account) AS product
 FROM assets a WHERE a.asset = $1 AND a.public AND a.gone IS NULL
@@ -98,6 +102,18 @@ def assets_statement(filters: AssetFilters, newest_first: bool) -> tuple[str, li
     return f"SELECT {_COLUMNS}, {_ALBUMS_OF} FROM ({parts}) AS a {page}", arguments
 
 
+def results_statement(media: str | None, newest_first: bool) -> str:
+    """The SQL of a page of results by offset; its arguments are account, offset and limit."""
+    order = f"ORDER BY number {(NEWEST if newest_first else OLDEST)['order']}"
+    page = f"SELECT number FROM assets WHERE {_RESULTS}{_MEDIA[media]} {order} OFFSET $2 LIMIT $3"
+    return f"SELECT {_COLUMNS}, {_ALBUMS_OF} FROM assets a WHERE account = $1 AND number IN ({page}) {order}"
+
+
+def results_total_statement(media: str | None) -> str:
+    """The SQL of how many results there are; its argument is the account."""
+    return f"SELECT count(*) FROM assets WHERE {_RESULTS}{_MEDIA[media]}"
+
+
 def _kind(kind: str) -> str:
     return "job IS NULL" if kind == "input" else "job IS NOT NULL"
 
@@ -114,6 +130,22 @@ class AssetQueries(QueryBase):
         """The asset with this number in its account."""
         row = await self._row(_BY_NUMBER, account, number)
         return None if row is None else _asset(row)
+
+    async def assets_named(self, account: str, assets: Sequence[str]) -> dict[str, AssetRow]:
+        """Those of the assets that are the account's, by id; of those that are gone what they were, as their size."""
+        found = map(_asset, await self._rows(_NAMED, account, list(assets)))
+        return {row.asset: row for row in found}
+
+    async def results_page(
+        self, account: str, media: str | None, *, newest_first: bool, offset: int, limit: int
+    ) -> list[AssetRow]:
+        """At most `limit` live results after `offset` others; `media`: image, video, or None for both."""
+        rows = await self._rows(results_statement(media, newest_first), account, offset, limit)
+        return [_asset(row) for row in rows]
+
+    async def results_total(self, account: str, media: str | None) -> int:
+        """How many live results there are of the kind."""
+        return await self._number(results_total_statement(media), account)
 
     async def assets(
         self, account: str, filters: AssetFilters, *, newest_first: bool, pin: int, after: int, limit: int

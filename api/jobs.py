@@ -65,11 +65,12 @@ async def list_jobs(request: Request) -> Response:
     newest_first = query.sort.startswith("-")
     filters = JobFilters(
         statuses=tuple(sorted(set(query.status))),
-        model=query.model,
+        models=() if query.model is None else (query.model,),
         lane=query.lane,
         group=query.group,
         input=query.input,
         result=query.result,
+        hidden=query.hidden,
         has_result=query.has_result,
         created_after_ms=milliseconds(query.created_after),
         created_before_ms=milliseconds(query.created_before),

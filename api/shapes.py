@@ -72,6 +72,7 @@ class JobsQuery(Query):
     input: Text | None = Field(None, description="Jobs that work on this asset.")
     result: Text | None = Field(None, description="The job that made this asset.")
     has_result: bool | None = Field(None, description="Whether a result is there, and still is.")
+    hidden: bool | None = Field(None, description="Only jobs that were hidden from histories, or only all others.")
     created_after: Moment | None = AFTER
     created_before: Moment | None = BEFORE
     ended_after: Moment | None = AFTER

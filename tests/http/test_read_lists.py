@@ -82,6 +82,22 @@ async def test_jobs_are_found_by_everything_that_is_known_of_them(side: Reading)
     assert (gone["result_gone"], gone["result"]["asset"]) == ("deleted", "asset_4")
 
 
+async def test_a_hidden_job_is_shown_as_before_and_can_be_left_out(side: Reading) -> None:
+    account = side.account()
+    side.log.say(account, *opening(), *done("job_1", 1), *done("job_2", 2))
+    before = document(await side.get("/v1/jobs/job_1"))
+    position = side.log.say(account, ev.JobHidden("job_1", False, 8, None))
+    after = document(await side.get("/v1/jobs/job_1"))
+    assert after == {**before, "position": position}
+    assert await ids(side, "/v1/jobs") == ["job_2", "job_1"]
+    assert await ids(side, "/v1/jobs", hidden="true") == ["job_1"]
+    assert await ids(side, "/v1/jobs", hidden="false") == ["job_2"]
+    for path in ("/v1/jobs/job_1/events", "/v1/jobs/job_1/history"):
+        events = document(await side.get(path))["data"]
+        assert events[-1]["type"] == "darkroom.job-hidden.v1"
+    assert (await side.get("/v1/jobs", params={"hidden": "perhaps"})).status_code == 400
+
+
 @pytest.mark.parametrize("status", ["", "succeeded,", "succeeded,done", "succeeded;failed"])
 async def test_a_status_that_is_none_is_named(side: Reading, status: str) -> None:
     answer = await side.get("/v1/jobs", params={"status": status})

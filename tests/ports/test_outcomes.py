@@ -2,52 +2,22 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-
 from msgspec.structs import replace
 
 from infra.postgres.outcomes import Owner, job_outcome, job_outcomes, known_asset, public_owner, results_of
-from infra.postgres.pool import create_pool
-from infra.postgres.readers import Readers
 from infra.settings import Settings
 from ingest.standing import Standing, after_end, of_outcome
-from projections.intake import Intake
-from projections.postgres import PostgresReadModels
 from schemas import events as ev
 from schemas.commands import EngineRun, PassedOver, StoredObject
 from tests.bench.events import START_MS
-from tests.databases import make_database
-from tests.properties.scripts import KINDS, PAUSES, Player, Step
-from tests.unit.projections.logs import records_of
+from tests.ports.scripted import played, readers_over
+from tests.properties.scripts import PAUSES
 from tests.unit.projections.test_folds import ACCOUNT, HIDDEN, JOB, RELEASED, STARTED, accepted, events_of
 
 RESULT = StoredObject("k/1", 4321, "cd" * 32, "mp4", 128, 96, 2_000)
 STILL = StoredObject("k/1.jpg", 99, "ef" * 32, "jpeg", 64, 48)
 RUN = EngineRun("second", "2", "r-1", (PassedOver("first", "1", "away"),))
 ONLY_READ = ("cost", "accepted_ms", "queued_ms", "running_ms", "model", "params", "input", "position")
-
-
-@asynccontextmanager
-async def readers_over(postgres: Settings, events: Sequence[ev.Event]) -> AsyncIterator[Readers]:
-    """Readers of the read models of partition 0's events."""
-    dsn = make_database(postgres)
-    store = PostgresReadModels(dsn)
-    generations = store.generations()
-    work = Intake(generations, [0], store.positions(Intake.names(generations, [0]))).take_events(
-        {0: records_of(events)}
-    )
-    assert work is not None
-    store.apply(work.moves, work.rows)
-    store.close()
-    pool = await create_pool(dsn, connections_max=2)
-    readers = Readers(pool, 2)
-    try:
-        yield readers
-    finally:
-        await readers.close()
-        await pool.close()
 
 
 async def test_a_jobs_row_tells_what_came_of_it_when_and_by_what(postgres: Settings) -> None:
@@ -82,14 +52,7 @@ async def test_a_live_jobs_row_leaves_out_what_has_not_come(postgres: Settings) 
 
 
 async def test_replies_and_rows_tell_the_same_of_every_end(postgres: Settings) -> None:
-    player, chance = Player(), random.Random(12)
-    player.check_each = False
-    player.play(
-        [
-            Step(chance.choice(KINDS), chance.randrange(4), chance.randrange(12), chance.choice(PAUSES[:-2]))
-            for _ in range(700)
-        ]
-    )
+    player = played(12, 700, PAUSES[:-2])
     owners = {
         event.data.job: event.account
         for event in player.events

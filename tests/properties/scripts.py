@@ -250,7 +250,10 @@ class Player:
             case "refund":
                 return said(cmd.RefundJob(f"job_{1 + number % max(1, self.jobs)}", "sorry"), account, key=f"r{number}")
             case "hide":
-                return said(cmd.HideJob(f"job_{1 + number % max(1, self.jobs)}"), account, key=f"h{number}", reply="h")
+                known = self.work[-1 - number] if number % 3 and number < len(self.work) else None
+                job = known.job if known else f"job_{1 + number % max(1, self.jobs)}"
+                hider = known.account if known else account
+                return said(cmd.HideJob(job), hider, key=f"h{number}" if number % 2 else None, reply="h")
             case "set-plan":
                 return said(cmd.SetPlan(("default", "gold", "gold", "none")[number % 4]), account, key=f"p{number}")
             case "delete":
