@@ -96,6 +96,8 @@ def test_a_workspace_is_whose_account_it_is_and_the_user_who_acts(folder: KeyFol
         {"iat": NOW_S + 60},
         {"nbf": NOW_S + 60},
         {"iat": None},
+        {"iat": True},
+        {"nbf": False},
         {"exp": NOW_S + 401 * 86_400},
         {"jti": None},
         {"jti": ""},
