@@ -114,6 +114,7 @@ class Side:
     log: MemoryLog
     trail: AccessTrail
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    ports: dict[type[Any], Any] = field(default_factory=dict)
 
     def token(self, subject: str = "ada", *, product: str = "darkroom", role: str = "user") -> str:
         return sign_token(self.keys, DEPLOYMENT, product, subject, now_s=NOW_MS // 1000, ttl_s=3600, role=role)
@@ -187,11 +188,12 @@ def make_side(root: Path, *, limits: LimitSettings | None = None, **changed: Any
     native = BearerGate(authenticator, limiter, hasher)
     gate = Gates(native, Doors(authenticator, limiter, hasher, IDENTIFIER_KEY, ["http://darkroom.test"]))
     rows = (*routes.ROUTES, *session_routes.ROUTES)
-    made_ports = {Intake: Intake(ports), SessionPorts: SessionPorts(sessions, clock)}
+    made_ports: dict[type[Any], Any] = {Intake: Intake(ports), SessionPorts: SessionPorts(sessions, clock)}
     app = build_application(rows, gate, made_ports, trail=trail, registry=registry)
     http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://darkroom.test", timeout=10)
     side = Side(
-        http, decider, read_side, objects, key_store, ring, positions, clock, keys, records, log, trail, registry
+        *(http, decider, read_side, objects, key_store, ring, positions, clock, keys, records, log, trail),
+        *(registry, made_ports),
     )
     http.headers["Authorization"] = f"Bearer {side.token()}"
     return side
