@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Sequence
 
 import httpx
@@ -17,12 +18,20 @@ from tests.bench.measure import check
 TOKEN_TTL_S = 3600
 
 
-def tokens(settings: Settings, count: int) -> list[str]:
-    """Bearer tokens of as many accounts."""
+def tokens(settings: Settings, count: int, product: str = "darkroom", workspace: str | None = None) -> list[str]:
+    """Bearer tokens of as many accounts, or of as many users, each of a workspace of its own."""
     keys = KeyFolder(settings.secrets_dir / "jwt")
     now_s = int(time.time())
     return [
-        sign_token(keys, settings.deployment, "darkroom", f"bench-{number}", now_s=now_s, ttl_s=TOKEN_TTL_S)
+        sign_token(
+            keys,
+            settings.deployment,
+            product,
+            f"bench-{number}",
+            now_s=now_s,
+            ttl_s=TOKEN_TTL_S,
+            workspace=workspace and str(uuid.uuid5(uuid.UUID(workspace), str(number))),
+        )
         for number in range(count)
     ]
 

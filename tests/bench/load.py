@@ -25,12 +25,16 @@ _LIMIT_S = 60.0
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """A request: method and path, header lines without Host, Content-Length and Idempotency-Key, and the body."""
+    """A request: method and path, header lines without Host, Content-Length and Idempotency-Key, and the body.
+
+    A body of bytes that are no text stands in `raw`.
+    """
 
     method: str
     path: str
     headers: tuple[str, ...]
     body: str = ""
+    raw: bytes = b""
 
 
 class Load(msgspec.Struct, frozen=True):
@@ -171,7 +175,7 @@ class _Connection(asyncio.Protocol):
 
 
 def _parts(load: Load, shape: Shape) -> tuple[bytes, bytes]:
-    body = shape.body.encode()
+    body = shape.raw or shape.body.encode()
     lines = [
         f"{shape.method} {shape.path} HTTP/1.1",
         f"Host: {load.host}:{load.port}",
