@@ -22,7 +22,7 @@ from starlette.types import Scope
 
 from infra.http.addresses import AddressHasher
 from infra.http.auth import BearerGate, add_headers, bearer_token, invalid_token
-from infra.http.cookies import cookies_of, mark_cookie_client, set_cookie
+from infra.http.cookies import cookies_of, is_cookie_client, mark_cookie_client, set_cookie
 from infra.http.headers import headers_of
 from infra.http.limits import Limiter, Standing
 from infra.http.problems import Problem
@@ -79,10 +79,9 @@ class Doors:
         caller = self._caller(scope, operation, surface, cookies)
         if caller is not None:
             scope["darkroom.caller"] = caller
+        self._give_half(scope, surface, cookies)
         if request.method not in _SAFE:
             self._check_forgery(scope, surface, cookies)
-        elif surface.csrf == "double-submit" and not cookies.get(CSRF_COOKIE):
-            set_cookie(scope, CSRF_COOKIE, secrets.token_hex(16), http_only=False)
         await self._count(scope, operation, surface, caller)
 
     def _caller(self, scope: Scope, operation: Operation, surface: Surface, cookies: dict[str, str]) -> Caller | None:
@@ -139,6 +138,11 @@ class Doors:
             cookie, header = cookies.get(CSRF_COOKIE, ""), headers.get(b"x-csrf-token", b"").decode("latin-1")
             if not cookie or not hmac.compare_digest(cookie.encode(), header.encode()):
                 raise Problem(403, "csrf", f"The header X-CSRF-Token must equal the cookie {CSRF_COOKIE}.")
+
+    def _give_half(self, scope: Scope, surface: Surface, cookies: dict[str, str]) -> None:
+        """Set the cookie that a later change has to match, where cookies come anyway: who has none needs no pair."""
+        if surface.csrf == "double-submit" and not cookies.get(CSRF_COOKIE) and (cookies or is_cookie_client(scope)):
+            set_cookie(scope, CSRF_COOKIE, secrets.token_hex(16), http_only=False)
 
     def _is_own_origin(self, headers: dict[bytes, bytes]) -> bool:
         origin = headers.get(b"origin")

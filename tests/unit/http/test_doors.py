@@ -190,10 +190,22 @@ async def test_a_page_elsewhere_is_told_by_sec_fetch_site_where_no_origin_is(sho
     assert body(await shop.ask("POST", "/desk/login", Origin="https://evil.test"), 403), "a login makes cookies"
 
 
-async def test_a_read_hands_out_the_csrf_cookie_that_is_missing(shop: Shop) -> None:
-    answer = await shop.ask("GET", "/shop/me", "guest_id=abc")
-    cookie = next(text for text in answer.headers.get_list("set-cookie") if text.startswith("csrf_token="))
-    assert "HttpOnly" not in cookie, "the page's script has to read it"
+async def test_who_sends_cookies_is_handed_the_csrf_cookie_that_is_missing(shop: Shop) -> None:
+    for answer in (
+        await shop.ask("GET", "/shop/me", "guest_id=abc"),
+        await shop.ask("GET", "/shop/me", "guest_id=abc", **bearer(shop.token())),
+        await shop.ask("POST", "/shop/buy", "guest_id=abc"),
+        await shop.ask("POST", "/shop/buy"),
+    ):
+        cookie = next(text for text in answer.headers.get_list("set-cookie") if text.startswith("csrf_token="))
+        assert "HttpOnly" not in cookie, "the page's script has to read it"
+
+
+async def test_who_sends_a_token_alone_gets_no_cookie_that_would_have_to_be_matched(shop: Shop) -> None:
+    for method, path in (("GET", "/shop/me"), ("POST", "/shop/buy")):
+        answer = await shop.ask(method, path, **bearer(shop.token()))
+        assert answer.status_code == 200
+        assert answer.headers.get_list("set-cookie") == []
 
 
 async def test_windows_count_each_caller_and_say_how_it_stands(shop: Shop) -> None:
