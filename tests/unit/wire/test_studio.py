@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from infra.cli.gateway import operations_of
 from infra.http.openapi import openapi_document
@@ -22,7 +23,7 @@ from schemas.wire import studio_paths as paths
 from schemas.wire.surface import Fault, FieldFault, WireAnswer
 
 CATALOGUE = parse_catalogue((Path(__file__).parents[3] / "infra" / "catalogue.toml").read_bytes())
-SHAPES = {
+SHAPES: dict[str, type[BaseModel]] = {
     wire.STUDIO.title: errors.ErrorAnswer,
     wire.CHANGES.title: errors.ChangeErrorAnswer,
     wire.LOGIN.title: errors.LoginErrorAnswer,
