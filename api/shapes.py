@@ -33,7 +33,7 @@ def _plain(text: str) -> str:
 def _written_out(text: Any) -> Any:
     """A number is no moment, although it could be read as seconds."""
     if isinstance(text, str) and not _DATE.match(text):
-        raise ValueError("Write the time with its zone, as in 2026-01-31T12:00:00Z.")
+        raise ValueError("This must be a time with its zone, as in 2026-01-31T12:00:00Z.")
     return text
 
 

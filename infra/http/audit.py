@@ -177,8 +177,9 @@ class AccessTrail:
     def _key(self, scope: Scope, operation: Operation, action: Action, status: int) -> _Key | None:
         caller: Caller | None = scope.get("darkroom.caller")
         told: _Accessed | None = scope.get("darkroom.accessed")
-        actor = None if caller is None else caller.account
-        account = actor if told is None or told.account is None else told.account
+        actor = None if caller is None else caller.person
+        own = None if caller is None else caller.account
+        account = own if told is None or told.account is None else told.account
         if account is None:
             return None
         named = scope.get("path_params", {}).get("id")

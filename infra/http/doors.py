@@ -178,15 +178,10 @@ class Doors:
             return self._addresses.of(scope) if caller is not None and caller.plan == GUEST else None
         if limit.per == "address" or caller is None:
             return self._addresses.of(scope)
-        return _person(caller) if limit.per == "user" else caller.account
+        return caller.person if limit.per == "user" else caller.account
 
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="darkroom"'}
-
-
-def _person(caller: Caller) -> str:
-    """The person's own name, whoever's account the token acts for."""
-    return caller.account if caller.actor == "user" else caller.actor
 
 
 def _check_guests(standing: Standing) -> None:

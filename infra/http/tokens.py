@@ -75,6 +75,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         return self.subject if self.actor == OWNER or self.workspace is None else self.workspace
 
     @property
+    def person(self) -> str:
+        """The user's own account id, whoever's account the token acts for."""
+        return self.account if self.actor == OWNER else self.actor
+
+    @property
     def is_admin(self) -> bool:
         """Whether operators' operations are open to the caller."""
         return self.role == ADMIN

@@ -82,7 +82,7 @@ class ErrorBody(Exact):
 
     type: ErrorType
     message: str
-    details: dict[str, Any] = Field(default={}, min_length=1)
+    details: dict[str, Any] = Field(default_factory=dict, min_length=1)
 
 
 class ErrorAnswer(Exact):

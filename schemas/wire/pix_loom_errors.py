@@ -54,7 +54,7 @@ class ErrorAnswer(BaseModel):
 
     error: str = Field(min_length=1)
     message: str = Field(min_length=1)
-    details: str = Field(default="", min_length=1)
+    details: str = Field(default_factory=str, min_length=1)
     currentBalance: int = Field(default=0, ge=0)
 
 
