@@ -4,6 +4,10 @@ The parser (llhttp) takes headers without end and a client may send them as slow
 over 8 KiB is answered 414, headers over 16 KiB in all 431, a head that is not complete after 10 s 408, bytes that are
 no request 400; each as a problem document, and the connection ends. A head that comes in one piece, as nearly all do,
 costs a timer only once a connection. A body that stops coming for 20 s is answered 408 too.
+
+An answer that ends the connection before all of the body was read (the file is too large) would never be seen: a socket
+that is closed with unread bytes resets the connection, and the client loses what it has not read yet. So what still
+comes is read over first, for a while and up to a bound.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ HEADER_BYTES_MAX = 16 << 10
 HEADERS_MAX = 100
 HEAD_TIMEOUT_S = 10.0
 BODY_TIMEOUT_S = 20.0
+LINGER_S = 30.0
+LINGER_BYTES_MAX = 128 << 20
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -33,6 +39,7 @@ class LimitedProtocol(HttpToolsProtocol):
     _refused = False
     _in_body = False
     _timer: asyncio.TimerHandle | None = None
+    _read_over: int | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -49,7 +56,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
         The size of a head is watched here too, because the parser keeps an unfinished header to itself.
         """
-        if self._refused:
+        if self._refused or self._read_over is not None:
             return
         if self._in_head:
             self._received_bytes += size
@@ -91,15 +98,36 @@ class LimitedProtocol(HttpToolsProtocol):
         self._in_body = True
         if not self._refused:
             super().on_headers_complete()
+            self.cycle.transport = _Closing(self)  # type: ignore[assignment]
 
     def on_message_complete(self) -> None:
         self._in_body = False
-        if not self._refused:
+        if self._read_over is not None:
+            self._end()
+        elif not self._refused:
             super().on_message_complete()
 
     def on_body(self, body: bytes) -> None:
-        if not self._refused:
+        if self._read_over is not None:
+            self._read_over += len(body)
+            if self._read_over > LINGER_BYTES_MAX:
+                self._end()
+        elif not self._refused:
             super().on_body(body)
+
+    def close_when_read(self) -> None:
+        """End the connection once the rest of the body has come, or its bounds are reached."""
+        if not self._in_body:
+            self.transport.close()
+        elif self._read_over is None:
+            self._read_over = 0
+            self._stop_timer()
+            self._timer = self.loop.call_later(LINGER_S, self._end)
+
+    def _end(self) -> None:
+        self._refused = True
+        self._stop_timer()
+        self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         """What uvicorn calls for bytes that are no request."""
@@ -127,6 +155,18 @@ class LimitedProtocol(HttpToolsProtocol):
             if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
                 transport.write(_answer(status))
             transport.close()
+
+
+class _Closing:
+    """The transport as a cycle of request and answer sees it: it closes only when the client can have read all."""
+
+    def __init__(self, protocol: LimitedProtocol) -> None:
+        self._protocol = protocol
+        self.write = protocol.transport.write
+        self.is_closing = protocol.transport.is_closing
+
+    def close(self) -> None:
+        self._protocol.close_when_read()
 
 
 def _answer(status: int) -> bytes:

@@ -19,6 +19,11 @@ class _Quiet(uvicorn.Server):
 
 
 async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["path"] == "/refuse":  # without a look at the body, and the connection ends
+        headers = [(b"content-length", b"2"), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 400, "headers": headers})
+        await send({"type": "http.response.body", "body": b"no"})
+        return
     await send({"type": "http.response.start", "status": 204, "headers": []})
     await send({"type": "http.response.body", "body": b""})
 
@@ -85,3 +90,42 @@ async def test_a_second_request_on_the_connection_has_its_own_limits(port: int) 
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nx: " + b"a" * 7000 + b"\r\n\r\n")
         assert b" 204 " in await asyncio.wait_for(reader.read(8000), 5)
     writer.close()
+
+
+async def _sent_whole(port: int, size: int) -> bytes:
+    """What a client reads that first sends all of its body, as most do."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(b"POST /refuse HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size)
+        for _ in range(0, size, 1 << 20):
+            writer.write(bytes(1 << 20))
+            await writer.drain()
+        return await asyncio.wait_for(reader.read(), 10)
+    finally:
+        writer.close()
+
+
+async def test_an_answer_that_ends_the_connection_is_read_by_who_still_sends(port: int) -> None:
+    answer = await _sent_whole(port, 24 << 20)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.endswith(b"\r\n\r\nno"), "one answer, then the end"
+    assert (await _send(port, b"POST /refuse HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n" + GOOD)).endswith(b"no")
+
+
+@pytest.mark.parametrize(("name", "value"), [("LINGER_BYTES_MAX", 1 << 20), ("LINGER_S", 0.05)])
+async def test_nobody_is_read_over_for_ever(
+    port: int, name: str, value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, name, value)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /refuse HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n")
+    with pytest.raises(ConnectionError):
+        await _send_on(writer)
+    writer.close()
+
+
+async def _send_on(writer: asyncio.StreamWriter) -> None:
+    for _ in range(500):
+        writer.write(bytes(1 << 20))
+        await writer.drain()
+        await asyncio.sleep(0.001)
