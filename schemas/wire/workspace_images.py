@@ -66,7 +66,7 @@ class ImagesData(_Document):
     images: list[GeneratedImage]
     creditsUsed: int
     creditsRemaining: int | None
-    errors: list[FailedGeneration] = Field([], min_length=1)
+    errors: list[FailedGeneration] = Field(default_factory=list, min_length=1)
 
 
 class ImagesAnswer(_Document):

@@ -28,7 +28,14 @@ from schemas.identifiers import partition_of
 from schemas.topics import ACCESSES
 
 PARTITIONS = 4
-UNTOUCHED = {"list-models", "list-plans", "get-all-statistics", "presign-upload"}  # tell nothing of any one account
+UNTOUCHED = {
+    "list-models",
+    "list-plans",
+    "get-all-statistics",
+    "presign-upload",
+    "studio-model-info",
+    "studio-clear-generation-state",
+}  # tell nothing of any one account
 
 
 async def _handler(_: Request) -> Response:
