@@ -1,7 +1,8 @@
 """The size of a HEIC or HEIF picture out of its boxes (ISO/IEC 14496-12 and 23008-12), without decoding a pixel.
 
-The primary item's `ispe` property says its size and `irot` whether it lies on its side. Raises struct.error or
-IndexError where the boxes end early, ValueError where they make no sense.
+The primary item's `ispe` property says its size; what transforms it comes in order: `clap` cuts it (encoders fill up
+to whole blocks first), `irot` may lay it on its side. Raises struct.error or IndexError where the boxes end early,
+ValueError where they make no sense.
 """
 
 from __future__ import annotations
@@ -25,17 +26,24 @@ def heif_size(content: bytes) -> tuple[int, int]:
     primary = _primary(content, *_child(content, start, end, b"pitm"))
     properties = _child(content, start, end, b"iprp")
     kept = [(name, at) for name, at, _ in _boxes(content, *_child(content, *properties, b"ipco"))]
-    size: tuple[int, int] | None = None
-    on_its_side = False
-    for number in _properties_of(content, primary, *_child(content, *properties, b"ipma")):
-        name, at = kept[number - 1]
-        if name == b"ispe":
-            size = struct.unpack_from(">II", content, at + 4)
-        elif name == b"irot":
-            on_its_side = bool(content[at] & 1)
-    if size is None:
+    own = [kept[number - 1] for number in _properties_of(content, primary, *_child(content, *properties, b"ipma"))]
+    at_size = next((at for name, at in own if name == b"ispe"), None)
+    if at_size is None:
         raise ValueError("the primary item has no size")
-    return (size[1], size[0]) if on_its_side else size
+    width, height = struct.unpack_from(">II", content, at_size + 4)
+    for name, at in own:
+        if name == b"clap":
+            width, height = _cut(width, height, *struct.unpack_from(">IIII", content, at))
+        elif name == b"irot" and content[at] & 1:
+            width, height = height, width
+    return width, height
+
+
+def _cut(width: int, height: int, across: int, across_of: int, down: int, down_of: int) -> tuple[int, int]:
+    """What a clean aperture of these fractions leaves."""
+    if not across_of or not down_of:
+        raise ValueError("the clean aperture has no size")
+    return min(width, across // across_of), min(height, down // down_of)
 
 
 def _boxes(content: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:

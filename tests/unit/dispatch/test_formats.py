@@ -49,6 +49,15 @@ async def test_heic_is_decoded_and_its_size_known_at_the_edge(pool: MediaPool) -
             assert np.abs(pixels.array[y, x].astype(int) - wanted).max() < 24
 
 
+@pytest.mark.parametrize("size", [(64, 48), (63, 47), (97, 65), (400, 30)])
+async def test_a_heic_that_fills_no_whole_blocks_has_its_own_size(pool: MediaPool, size: tuple[int, int]) -> None:
+    content = heic(picture(*size))
+    header = read_header(content)
+    decoded = await pool.decode(content)
+    with decoded.pixels as pixels:
+        assert (header.width, header.height) == (pixels.width, pixels.height) == size
+
+
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 async def test_a_turned_heic_is_upright_with_the_size_that_the_edge_said(pool: MediaPool, orientation: int) -> None:
     exif = Image.Exif()
