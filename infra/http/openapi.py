@@ -30,6 +30,11 @@ _LIMIT_HEADERS = {
     "RateLimit-Remaining": "Requests that it has left.",
     "RateLimit-Reset": "Seconds until it has room again; 0 where it has.",
 }
+_RATE_HEADERS = {
+    "limit": ("X-RateLimit-Limit", "The same as RateLimit-Limit."),
+    "remaining": ("X-RateLimit-Remaining", "The same as RateLimit-Remaining."),
+    "reset": ("X-RateLimit-Reset", "When the oldest request that counts leaves the window, in seconds since 1970."),
+}
 
 
 def openapi_document(operations: Sequence[Operation], *, version: str, server_url: str) -> dict[str, Any]:
@@ -186,7 +191,8 @@ def _responses(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
 
 
 def _contract_responses(operation: Operation, surface: Surface, schemas: _Schemas) -> dict[str, Any]:
-    headers = _LIMIT_HEADERS if operation.limits else {}
+    documented = dict(_RATE_HEADERS[name] for name in surface.rate_headers)
+    headers = {**_LIMIT_HEADERS, **documented} if operation.limits else {}
     responses = {str(status): _answer(answer, schemas, headers) for status, answer in operation.answers.items()}
     for status in sorted(operation.problems):
         document: dict[str, Any] = {"description": f"{HTTPStatus(status).phrase}."}
