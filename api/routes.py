@@ -2,7 +2,7 @@
 
 from api.asset_routes import ASSET_ROUTES
 from api.audit import AUDIT_ROUTES
-from api.contracts import ai_image, studio
+from api.contracts import ai_image, studio, studio_pages
 from api.contracts import pix_loom as loom
 from api.contracts import spike_land as spike
 from api.job_routes import JOB_ROUTES
@@ -12,6 +12,7 @@ from schemas.wire import ai_image as ai_image_wire
 from schemas.wire import pix_loom as loom_wire
 from schemas.wire import spike_land as spike_wire
 from schemas.wire import studio as studio_wire
+from schemas.wire import studio_pages as pages_wire
 
 CONTRACTS: tuple[Operation, ...] = (
     # 000 ai-image
@@ -47,6 +48,24 @@ CONTRACTS: tuple[Operation, ...] = (
         "read",
     ),
     contract_row(studio_wire.STUDIO, "GET", "/video/{key}", studio.get_video, studio_wire.VIDEO, "read"),
+    # 004 studio, pages
+    contract_row(pages_wire.PAGES, "GET", "/dashboard", studio_pages.dashboard, pages_wire.DASHBOARD, "read"),
+    contract_row(
+        pages_wire.PAGES, "GET", "/generation/{request_id}", studio_pages.generation, pages_wire.GENERATION, "read"
+    ),
+    contract_row(pages_wire.PAGES, "GET", "/library", studio_pages.library, pages_wire.LIBRARY, "read"),
+    contract_row(pages_wire.PAGES, "GET", "/asset/{asset_id}", studio_pages.asset, pages_wire.ASSET, "read"),
+    contract_row(
+        pages_wire.PAGES, "GET", "/asset/{asset_id}/delete", studio_pages.delete_page, pages_wire.DELETE_PAGE, "read"
+    ),
+    contract_row(
+        pages_wire.PAGES,
+        "GET",
+        "/static/pages/{name}",
+        studio_pages.static_file,
+        pages_wire.STATIC,
+        access="public",
+    ),
 )
 
 ROUTES: tuple[Operation, ...] = (*JOB_ROUTES, *MONEY_ROUTES, *ASSET_ROUTES, *AUDIT_ROUTES, *CONTRACTS)

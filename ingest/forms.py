@@ -24,6 +24,7 @@ from schemas.commands import StoredObject
 
 FILE_NAME_CHARS_MAX = 255
 _OVERHEAD_BYTES_MAX = 64 << 10
+_TEXTS = "darkroom.form_texts"
 _log = get_logger(__name__)
 
 
@@ -100,6 +101,7 @@ async def receive_form(
     """
     chunks = body_chunks(request, shape.limit, too_large=shape.too_large)
     reader = _Reader(Steps(boundary_of(request), chunks), objects, key_of, shape)
+    request.scope[_TEXTS] = reader.texts
     try:
         return await reader.read()
     except BaseException as error:
@@ -107,6 +109,12 @@ async def receive_form(
         if isinstance(error, Problem) and not reader.at_end:
             error.headers["Connection"] = "close"  # the rest of the body is not read
         raise
+
+
+def texts_so_far(request: Request) -> Mapping[str, str]:
+    """The texts of the request's form, also of one that was refused half read: for pages that show it again."""
+    texts: Mapping[str, str] = request.scope.get(_TEXTS, {})
+    return texts
 
 
 async def discard_all(objects: ObjectStore, keys: list[str]) -> None:
@@ -125,6 +133,11 @@ class _Reader:
         self._steps, self._objects, self._key_of, self._shape = steps, objects, key_of, shape
         self._texts: dict[str, str] = {}
         self._files: list[FormFile] = []
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        """The texts so far, which grow."""
+        return self._texts
 
     @property
     def stored(self) -> list[str]:
@@ -165,9 +178,9 @@ class _Reader:
             value = text.decode("utf-8")
         except UnicodeDecodeError as error:
             raise bad_field(part.name, "This must be a text in UTF-8.") from error
+        self._texts[part.name] = value
         if len(value) > most:
             raise bad_field(part.name, f"This must have at most {most} characters.")
-        self._texts[part.name] = value
 
     async def _file(self, part: Part) -> None:
         files, name = self._shape.files[part.name], part.name

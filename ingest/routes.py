@@ -2,7 +2,7 @@
 
 from infra.http.routing import Operation, contract_row
 from ingest import asset_routes, job_routes
-from ingest.contracts import ai_image, studio, studio_login
+from ingest.contracts import ai_image, studio, studio_forms, studio_login
 from ingest.contracts import pix_loom as loom
 from ingest.contracts import spike_land as spike
 from ingest.contracts import workspace_images as images
@@ -10,6 +10,7 @@ from schemas.wire import ai_image as ai_image_wire
 from schemas.wire import pix_loom as loom_wire
 from schemas.wire import spike_land as spike_wire
 from schemas.wire import studio as studio_wire
+from schemas.wire import studio_pages as pages_wire
 from schemas.wire import workspace_images as images_wire
 
 CONTRACTS: tuple[Operation, ...] = (
@@ -63,6 +64,15 @@ CONTRACTS: tuple[Operation, ...] = (
     ),
     contract_row(
         studio_wire.CHANGES, "POST", "/api/clear-generation-state", studio.clear_generation_state, studio_wire.CLEAR
+    ),
+    # 004 studio, forms of its pages
+    contract_row(pages_wire.PAGES, "GET", "/login", studio_forms.login_page, pages_wire.LOGIN_PAGE, access="optional"),
+    contract_row(
+        pages_wire.PAGES, "POST", "/login", studio_forms.login, pages_wire.LOGIN_FORM, "change", access="public"
+    ),
+    contract_row(pages_wire.PAGES, "POST", "/dashboard", studio_forms.generate, pages_wire.GENERATE_FORM, "change"),
+    contract_row(
+        pages_wire.PAGES, "POST", "/asset/{asset_id}/delete", studio_forms.delete, pages_wire.DELETE_FORM, "delete"
     ),
 )
 

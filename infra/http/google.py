@@ -93,6 +93,11 @@ class GoogleVerifier:
         self._issuers = [issuer, issuer.removeprefix("https://")]
         self._keys = _KeySet(jwks_url, monotonic)
 
+    @property
+    def client_id(self) -> str:
+        """Under which Google knows this deployment; no secret."""
+        return self._client_id
+
     async def verify(self, credential: str) -> GoogleUser:
         """The user. Raises LoginRefused and IdentityProviderUnavailable."""
         if len(credential) > TOKEN_BYTES_MAX:

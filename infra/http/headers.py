@@ -15,6 +15,13 @@ def headers_of(scope: Scope) -> dict[bytes, bytes]:
     return cast("dict[bytes, bytes]", known)
 
 
+def give_header(scope: Scope, name: bytes, value: bytes) -> None:
+    """A header (name in lower case) as if the request had come with it: what forms cannot send. One that came stays."""
+    if name not in headers_of(scope):
+        scope["headers"] = [*scope["headers"], (name, value)]
+        headers_of(scope)[name] = value
+
+
 def count_of(scope: Scope, name: bytes) -> int:
     """How often a header comes."""
     headers = headers_of(scope)

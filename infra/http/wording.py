@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -55,7 +56,15 @@ def fault_of(problem: Problem, scope: Scope) -> Fault:
         refusal=problem.refusal,
         retry_after_s=int(retry) if retry.isdigit() else None,
         extra=problem.extra,
+        place=_place(scope),
     )
+
+
+def _place(scope: Scope) -> str:
+    if scope.get("method") != "GET":
+        return ""
+    query = scope.get("query_string", b"").decode("latin-1")
+    return quote(scope["path"]) + (f"?{query}" if query else "")
 
 
 def wire_response(answer: WireAnswer, more: Mapping[str, str] | None = None) -> Response:

@@ -33,7 +33,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
     `status` and `code` are those of the native surface, `detail` is an English sentence that may be shown. A refusal of
     the decider comes as itself in `refusal`; `fields` names what is wrong with a request, `extra` holds members of the
-    native problem document. `operation` is the row's name, `now_ms` the gateway's clock.
+    native problem document. `operation` is the row's name, `now_ms` the gateway's clock. `place` is the path and query
+    of a GET, where the client may come again; empty for everything else.
     """
 
     status: int
@@ -45,6 +46,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     refusal: AnyRefusal | None = None
     retry_after_s: int | None = None
     extra: Mapping[str, Any] = {}
+    place: str = ""
 
 
 class WireAnswer(msgspec.Struct, frozen=True, kw_only=True):
