@@ -13,6 +13,7 @@ import pytest
 
 from tests.end_to_end.pictures_elsewhere import PictureServer, picture_server
 from tests.stack import Stack
+from tests.unit.http.google_keys import CLIENT, KeyServer
 
 _addresses = itertools.count(int(ipaddress.ip_address("198.18.0.1")))  # a range for benchmarks; nobody has it
 _checks: dict[tuple[str, str], list[tuple[str, bool]]] = defaultdict(list)
@@ -27,9 +28,19 @@ def elsewhere() -> Iterator[PictureServer]:
 
 
 @pytest.fixture(scope="package")
-def stack(tmp_path_factory: pytest.TempPathFactory, elsewhere: PictureServer) -> Iterator[Stack]:
+def google() -> Iterator[KeyServer]:
+    """A server that publishes keys in Google's place."""
+    server = KeyServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="package")
+def stack(tmp_path_factory: pytest.TempPathFactory, elsewhere: PictureServer, google: KeyServer) -> Iterator[Stack]:
     """``darkroom up``, ready. It believes in forwarded addresses, so that each test has an address of its own."""
     environment = {
+        "DARKROOM_GOOGLE_CLIENT_ID": CLIENT,
+        "DARKROOM_GOOGLE_JWKS_URL": google.url,
         "DARKROOM_REMOTE_FETCH_ALLOW": elsewhere.place,
         "DARKROOM_GATEWAY__TRUSTED_PROXIES": '["127.0.0.1"]',
     }
