@@ -17,7 +17,7 @@ from infra.http.refusals import problem_of
 from infra.postgres.outcomes import JobOutcome
 from ingest.intake import Intake, broken
 from ingest.replies import NUMBERED, Waiter
-from ingest.standing import Standing, after_end, of_outcome
+from ingest.standing import Standing, after_end, of_decision, of_outcome
 from schemas.positions import Position, parse_position
 from schemas.replies import Broken, GroupDecided, JobDecided, JobEndedAnswer, Refused, Reply
 
@@ -75,7 +75,7 @@ class Results:
             case Broken():
                 self._fail(number, broken())
             case JobDecided() as answer if number is not None:
-                self._stand(number, _decided(answer, reply.position))
+                self._stand(number, of_decision(answer, reply.position))
             case GroupDecided() as answer:
                 self._decide_group(answer, reply.position)
             case JobEndedAnswer() as answer:
@@ -120,15 +120,8 @@ class Results:
     def _decide_group(self, answer: GroupDecided, position: str) -> None:
         self.group, self.group_position = answer, position
         for number, (job, cost) in enumerate(zip(answer.jobs, answer.costs, strict=True)):
-            standing = Standing(
-                job=job,
-                status="accepted",
-                cost=cost,
-                balance=answer.balance,
-                position=position,
-                accepted_ms=answer.decided_ms or None,
-            )
-            self._stand(number, standing)
+            one = JobDecided(job, "accepted", cost, answer.balance, answer.decided_ms)
+            self._stand(number, of_decision(one, position))
 
     def _stand(self, number: int, standing: Standing) -> None:
         if number >= len(self.standings):
@@ -170,7 +163,3 @@ async def gather(
 def _number(correlation: str) -> int | None:
     number = correlation.partition(NUMBERED)[2]
     return int(number) if number.isdecimal() else None
-
-
-def _decided(answer: JobDecided, position: str) -> Standing:
-    return Standing(job=answer.job, status=answer.status, cost=answer.cost, balance=answer.balance, position=position)

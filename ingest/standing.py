@@ -11,15 +11,15 @@ from msgspec.structs import replace
 from infra.http.documents import job_document
 from infra.postgres.outcomes import TERMINAL, JobOutcome
 from schemas.commands import EngineRun, Json, StoredObject
-from schemas.replies import JobEndedAnswer
+from schemas.replies import JobDecided, JobEndedAnswer
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One job. `cost` None: not decided as far as is known; then `status` is `pending`.
 
     `balance` is what the account can spend after the job's last booking, `position` where that was decided.
-    What came of the job and when (`ended_ms`, UTC ms) is told by replies and by the read model alike. The times before
-    that, `model`, `params` and `input` are told by the read model alone: None as long as it was not asked.
+    When it was accepted, what came of the job and when (`ended_ms`, UTC ms) is told by replies and by the read model
+    alike. The other times, `model`, `params` and `input` are told by the read model alone: None until it was asked.
     """
 
     job: str
@@ -75,6 +75,18 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             reason=self.reason,
             detail=self.detail,
         )
+
+
+def of_decision(answer: JobDecided, position: str) -> Standing:
+    """The job as the decider accepted it."""
+    return Standing(
+        job=answer.job,
+        status=answer.status,
+        cost=answer.cost,
+        balance=answer.balance,
+        position=position,
+        accepted_ms=answer.decided_ms or None,
+    )
 
 
 def of_outcome(job: str, outcome: JobOutcome) -> Standing:

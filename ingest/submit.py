@@ -12,26 +12,35 @@ from infra.sealing.content import JOB
 from ingest.intake import Decision, Intake, Minted, Who
 from ingest.jobs import CheckedJob, input_problem
 from ingest.shapes import Preference
-from ingest.standing import Standing, after_end, of_outcome
+from ingest.standing import Standing, after_end, of_decision, of_outcome
 from schemas.commands import SubmitJob
 from schemas.positions import parse_position
 from schemas.replies import JobDecided, JobEndedAnswer, Reply
 
+OPERATION = "submit-job"
 _RESULT_WAIT_S = 2.0  # of a job that had its result when it was decided: the reply with it is on its way
 
 
 async def submit(
-    intake: Intake, request: Request, who: Who, minted: Minted, job: CheckedJob, prefer: Preference
+    intake: Intake,
+    request: Request,
+    who: Who,
+    minted: Minted,
+    job: CheckedJob,
+    prefer: Preference,
+    *,
+    operation: str = OPERATION,
 ) -> Standing:
     """Submit the job and wait as `prefer` says. Raises Problem for a refusal, for pictures that do not fit, and 503.
 
-    A repeat under the same key gives the first one's job. The job's id is `minted.id("job")` otherwise.
+    A repeat under the same key gives the first one's job. The job's id is `minted.id("job")` otherwise. `operation`
+    scopes the key.
     """
     problem = input_problem(job, await intake.sizes.of(who.account, tuple(job.assets)))
     if problem is not None:
         raise problem
     command = await _command(intake, who, minted, job, prefer)
-    return await _submitted(intake, request, who, minted, job, command, prefer)
+    return await _submitted(intake, request, who, minted, job, command, prefer, operation)
 
 
 async def _command(intake: Intake, who: Who, minted: Minted, job: CheckedJob, prefer: Preference) -> SubmitJob:
@@ -56,14 +65,15 @@ async def _submitted(
     job: CheckedJob,
     command: SubmitJob,
     prefer: Preference,
+    operation: str,
 ) -> Standing:
     """How the job stands at the end of what the client waits for. Raises Problem for a refusal."""
     if not prefer.decided:
-        position = await intake.append(request, who, minted, "submit-job", job.content, command, answered=False)
+        position = await intake.append(request, who, minted, operation, job.content, command, answered=False)
         intake.acknowledged(request, who, position)
         return Standing(job=command.job, position=str(position))
     with intake.waiter(minted) as waiter:
-        position = await intake.append(request, who, minted, "submit-job", job.content, command)
+        position = await intake.append(request, who, minted, operation, job.content, command)
         limit_s = intake.ports.decision_wait_s
         found = await intake.reply_or_outcome(waiter, who, command.job, limit_s, ended=False)
         if isinstance(found, JobOutcome):
@@ -83,7 +93,7 @@ def _decided(job: str, decision: Decision) -> Standing:
     answer, position = decision.answer, str(decision.position)
     if not isinstance(answer, JobDecided):
         return Standing(job=job, position=position)
-    return Standing(job=answer.job, status=answer.status, cost=answer.cost, balance=answer.balance, position=position)
+    return of_decision(answer, position)
 
 
 def _finished(

@@ -13,13 +13,17 @@ class Answer(msgspec.Struct, frozen=True, tag_field="kind", gc=False):
     """Base of what a reply says."""
 
 
-class JobDecided(Answer, frozen=True, tag="job-decided"):
-    """The job was accepted (now, or earlier under the same key); `position` in the reply is where it was decided."""
+class JobDecided(Answer, frozen=True, omit_defaults=True, tag="job-decided"):
+    """The job was accepted at `decided_ms` (now, or earlier under the same key; 0 where that is not known).
+
+    `position` in the reply is where it was decided.
+    """
 
     job: str
     status: str
     cost: int
     balance: int
+    decided_ms: int = 0
 
 
 class GroupDecided(Answer, frozen=True, omit_defaults=True, tag="group-decided"):

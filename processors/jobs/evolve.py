@@ -78,7 +78,7 @@ def job_accepted(state: Overlay, event: ev.Event, data: ev.JobAccepted) -> None:
         original_purged=data.original_purged,
         erasures=state.header(event.account).erasures,
     )
-    answer = JobDecided(data.job, "accepted", data.cost, data.balance)
+    answer = JobDecided(data.job, "accepted", data.cost, data.balance, event.time_ms)
     remember(state, event, data.idempotency, data.job, answer)
     _enqueue(state, event, data.job, job, data.in_flight_jobs_max, data.weight)
 
@@ -86,7 +86,7 @@ def job_accepted(state: Overlay, event: ev.Event, data: ev.JobAccepted) -> None:
 def job_reused(state: Overlay, event: ev.Event, data: ev.JobReused) -> None:
     add_asset(state, event.account, data.asset, Asset(data.number, data.result, data.thumbnail, data.expires_ms))
     refer_again(state, event.account, data.result.key)
-    answer = JobDecided(data.job, "succeeded", 0, data.balance)
+    answer = JobDecided(data.job, "succeeded", 0, data.balance, event.time_ms)
     remember(state, event, data.idempotency, data.job, answer)
 
 

@@ -59,7 +59,8 @@ def submit_job(draft: Draft, command: cmd.SubmitJob) -> None:
     _accept(draft, priced, terms, plan, None, command.client_waits_until_ms, reuse)
     draw(draft, priced.lane)
     balance = draft.header(account).available
-    draft.answer(draft.envelope.reply, account, JobDecided(command.job, "accepted", priced.cost, balance))
+    answer = JobDecided(command.job, "accepted", priced.cost, balance, draft.time_ms)
+    draft.answer(draft.envelope.reply, account, answer)
 
 
 def submit_group(draft: Draft, command: cmd.SubmitGroup) -> None:
@@ -240,7 +241,7 @@ def _reused(draft: Draft, priced: Priced, reuse: str, terms: AccountTerms, plan:
     if terms.originals == "purge" and job.input is not None and original is not None:
         end_asset(draft, account, job.input, original, "original-processed")
     address = draft.envelope.reply
-    draft.answer(address, account, JobDecided(job.job, "succeeded", 0, header.available))
+    draft.answer(address, account, JobDecided(job.job, "succeeded", 0, header.available, draft.time_ms))
     ended = JobEndedAnswer(
         job.job,
         "succeeded",

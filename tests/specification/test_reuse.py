@@ -50,7 +50,7 @@ def test_the_same_bytes_and_parameters_give_the_earlier_result() -> None:
     assert then.work == []
     made = JobEndedAnswer("job_2", "succeeded", 0, 9, "asset_2", result_of("job_1"))
     assert then.answers == [
-        ("r", JobDecided("job_2", "succeeded", 0, 9)),
+        ("r", JobDecided("job_2", "succeeded", 0, 9, T0)),
         ("r", replace(made, number=4, ended_ms=T0, reused_of="job_1")),
     ]
     assert world.header().captured == 1
@@ -131,4 +131,4 @@ def test_a_reused_result_has_a_life_of_its_own() -> None:
 def test_a_repeat_of_a_reusing_job_is_answered_the_same() -> None:
     world = world_of().given(upscale("job_2"), key=("k", "f"))
     then = world.when(upscale("job_3"), key=("k", "f"), reply="r")
-    assert then.answers == [("r", JobDecided("job_2", "succeeded", 0, 9))]
+    assert then.answers == [("r", JobDecided("job_2", "succeeded", 0, 9, T0))]

@@ -43,7 +43,7 @@ def test_a_job_is_accepted_reserved_and_released() -> None:
         ev.CreditsReserved("job_1", 1, (), 1, 9),
         released("job_1"),
     ]
-    assert then.answers == [("r", JobDecided("job_1", "accepted", 1, 9))]
+    assert then.answers == [("r", JobDecided("job_1", "accepted", 1, 9, T0))]
     (item,) = then.work
     assert (item.job, item.attempt, item.account, item.engine) == ("job_1", 1, ANNA, "echo")
     assert (item.lease_until_ms, item.run_until_ms, item.lease_ms) == (T0 + 60_000, T0 + 180_000, 15_000)
@@ -71,7 +71,7 @@ def test_parameters_add_to_the_price(scale: int, cost: int) -> None:
         cost=cost,
         reply=cmd.ReplyAddress(GATEWAY, "r"),
     )
-    assert then.answers == [("r", JobDecided("job_1", "accepted", cost, 10 - cost))]
+    assert then.answers == [("r", JobDecided("job_1", "accepted", cost, 10 - cost, T0))]
     assert then.work[0].input == PICTURE
     assert then.work[0].params == {"scale": scale}
     assert then.work[0].sealed == "s"
@@ -152,7 +152,7 @@ def test_a_key_makes_one_job_and_gives_one_answer() -> None:
     assert then.events == [
         ev.CommandDuplicate("submit-job", "0.2.0.0", "job_1", cmd.ReplyAddress(GATEWAY, "r2"), "job_2")
     ]
-    assert then.answers == [("r2", JobDecided("job_1", "accepted", 1, 9))]
+    assert then.answers == [("r2", JobDecided("job_1", "accepted", 1, 9, T0))]
     assert then.draft.answers[0][1].position == "0.2.0.0"
     assert world.header().available == 9
 
