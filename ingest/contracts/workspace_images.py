@@ -1,4 +1,4 @@
-"""Document 003, workspace-images: POST /api/ai/images, n pictures of one prompt as one group of jobs.
+"""Document 003, workspace-images: POST /api/ai/images, a picture as a job, n of one prompt as one group of jobs.
 
 Theory of operation. The token says whose workspace may be asked for; the workspace's account pays. All n are reserved
 together or none is, run side by side, and are charged one by one. Each gets a seed of its own, made of the request's
@@ -23,9 +23,11 @@ from infra.http.requests import header_once, json_body
 from infra.http.routing import port_of
 from infra.http.tokens import Caller
 from ingest.contracts.support import checked_job
-from ingest.groups import GroupResult, submit_group
+from ingest.groups import submit_group
 from ingest.intake import Intake, Minted, Who, caller_as_who
-from ingest.standing import Standing
+from ingest.shapes import Preference
+from ingest.standing import Standing, of_outcome
+from ingest.submit import submit
 from schemas.positions import Position, parse_position
 from schemas.wire import workspace_images as wire
 from schemas.wire.surface import WireAnswer
@@ -50,16 +52,30 @@ async def generate(request: Request) -> Response:
     prefer, minted = intake.waiting(request, who), intake.minted(request)
     if prefer.applied is not None:
         add_headers(request.scope, [(b"preference-applied", prefer.applied.encode())])
-    jobs = [checked_job(intake, who, asked.slug, asked.params(seed)) for seed in _seeds(intake, who, minted, asked.n)]
-    operation = f"workspace-images-generate {who.actor}"  # a key is its user's own, although the account is shared
-    made = await submit_group(intake, request, who, minted, jobs, prefer, operation=operation)
-    if made.group != minted.id("group") and not made.jobs.have_ended():
-        found = await intake.ports.read_side.outcomes(who.account, made.jobs.open_jobs(ended=True))
-        made.jobs.note_outcomes(found)
-    answer = _answer(intake, caller, asked, made)
+    standings = await _submitted(intake, request, who, minted, asked, prefer)
+    answer = _answer(intake, caller, asked, standings)
     if isinstance(answer, WireAnswer):
         raise WireProblem(answer)
     return answer
+
+
+async def _submitted(
+    intake: Intake, request: Request, who: Who, minted: Minted, asked: Wanted, prefer: Preference
+) -> Sequence[Standing]:
+    """How all pictures stand at the end of the wait; for a repeat as the read models know it, also without a wait."""
+    jobs = [checked_job(intake, who, asked.slug, asked.params(seed)) for seed in _seeds(intake, who, minted, asked.n)]
+    operation = f"{wire.GENERATE.name} {who.actor}"  # a key is its user's own, although the account is shared
+    if len(jobs) == 1:
+        one = await submit(intake, request, who, minted, jobs[0], prefer, operation=operation)
+        standings, is_repeat = [one], one.job != minted.id("job")
+    else:
+        made = await submit_group(intake, request, who, minted, jobs, prefer, operation=operation)
+        standings, is_repeat = made.jobs.standings, made.group != minted.id("group")
+    unknown = [standing.job for standing in standings if not standing.is_complete]
+    if not is_repeat or not unknown:
+        return standings
+    known = await intake.ports.read_side.outcomes(who.account, unknown)
+    return [of_outcome(one.job, known[one.job]) if one.job in known else one for one in standings]
 
 
 def _seeds(intake: Intake, who: Who, minted: Minted, count: int) -> list[int]:
@@ -69,8 +85,7 @@ def _seeds(intake: Intake, who: Who, minted: Minted, count: int) -> list[int]:
     return [(first + number * _SEED_STEP) % SEEDS for number in range(count)]
 
 
-def _answer(intake: Intake, caller: Caller, asked: Wanted, made: GroupResult) -> JsonAnswer | WireAnswer:
-    standings = made.jobs.standings
+def _answer(intake: Intake, caller: Caller, asked: Wanted, standings: Sequence[Standing]) -> JsonAnswer | WireAnswer:
     failed = [standing for standing in standings if standing.has_ended and standing.status != "succeeded"]
     if len(failed) == len(standings):
         return wire.all_failed([_reason(standing) for standing in failed])
@@ -79,11 +94,11 @@ def _answer(intake: Intake, caller: Caller, asked: Wanted, made: GroupResult) ->
         "generations": records,
         "images": [{"url": one["result"], "generationId": one["id"]} for one in records if one["result"]],
         "creditsUsed": sum(one["credits"] for one in records),
-        "creditsRemaining": _remaining(made.balance, standings),
+        "creditsRemaining": _remaining(standings),
     }
     if failed:
         data["errors"] = [_error(standing) for standing in failed]
-    return JsonAnswer(200 if made.jobs.have_ended() else 202, {"success": True, "data": data})
+    return JsonAnswer(200 if all(one.is_complete for one in standings) else 202, {"success": True, "data": data})
 
 
 def _record(intake: Intake, caller: Caller, asked: Wanted, standing: Standing) -> dict[str, Any]:
@@ -112,9 +127,9 @@ def _reason(standing: Standing) -> str:
     return standing.reason or "" if standing.status == "failed" else standing.status
 
 
-def _remaining(decided: int | None, standings: Sequence[Standing]) -> int | None:
-    """What can be spent after the last booking of the request that is known."""
+def _remaining(standings: Sequence[Standing]) -> int | None:
+    """What can be spent after the last booking of the request that is known; None before the decision."""
     known = [standing for standing in standings if standing.balance is not None]
     if not known:
-        return decided
+        return None
     return max(known, key=lambda standing: parse_position(standing.position or "") or _NOWHERE).balance

@@ -6,6 +6,7 @@ shows no bodies: the shapes are ours (design section 11). `schemas.wire.workspac
 
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 from msgspec.structs import asdict
@@ -115,7 +116,7 @@ def generation(
     return {
         "id": record_id(job),
         "workspaceId": asked.workspace,
-        "userId": str(uuid.uuid5(_NAMES, f"user {user}")),
+        "userId": _user_id(user),
         "type": "IMAGE",
         "model": asked.model,
         "provider": asked.provider,
@@ -133,6 +134,11 @@ def generation(
 def record_id(job: str) -> str:
     """The UUID of a job's generation record."""
     return str(uuid.uuid5(_NAMES, f"generation {job}"))
+
+
+@lru_cache(maxsize=4_096)
+def _user_id(user: str) -> str:
+    return str(uuid.uuid5(_NAMES, f"user {user}"))
 
 
 def failure(reason: str) -> tuple[str, str]:

@@ -132,7 +132,8 @@ def wanted(body: Mapping[str, Any], header: str | None) -> Wanted | Wrong:
     if size and size not in offer.sizes:
         wrong.append(unfit)
     if _MISSING in wrong:
-        return Wrong("MISSING_WORKSPACE", f"Missing workspace. {_MISSING.message}", tuple(wrong))
+        message = f"Missing workspace: send the header {WORKSPACE_HEADER} or the field {WORKSPACE_FIELD}."
+        return Wrong("MISSING_WORKSPACE", message, tuple(wrong))
     if wrong == [unfit]:
         return Wrong("INVALID_SIZE", f"Invalid size: {unfit.message}", tuple(wrong))
     if wrong:

@@ -10,8 +10,8 @@ import httpx
 
 from infra.http.limits import LimitSettings
 from infra.http.tokens import sign_token
-from schemas.commands import Envelope, StoredObject, SubmitGroup
-from schemas.replies import AnyAnswer, GroupDecided, JobEndedAnswer
+from schemas.commands import Envelope, GroupedJob, StoredObject, SubmitGroup, SubmitJob
+from schemas.replies import AnyAnswer, GroupDecided, JobDecided, JobEndedAnswer
 from schemas.wire import workspace_images as wire
 from tests.http.fakes import DEPLOYMENT, NOW_MS, Side, make_side
 
@@ -40,13 +40,19 @@ def group_of(envelope: Envelope) -> SubmitGroup:
     return envelope.command
 
 
-def decides(ends: Ends, group: str | None = None) -> Callable[[Envelope], Sequence[AnyAnswer]]:
+def jobs_of(envelope: Envelope) -> Sequence[SubmitJob | GroupedJob]:
+    """The jobs of a command; a single picture is a job alone."""
+    return [envelope.command] if isinstance(envelope.command, SubmitJob) else group_of(envelope).jobs
+
+
+def decides(ends: Ends) -> Callable[[Envelope], Sequence[AnyAnswer]]:
     """A decider that accepts all pictures and tells how each ends; None: not yet."""
 
     def script(envelope: Envelope) -> Sequence[AnyAnswer]:
-        command = group_of(envelope)
-        names = tuple(job.job for job in command.jobs)
-        made = GroupDecided(group or command.group, names, (COST,) * len(names), BALANCE, NOW_MS - 5)
+        names = tuple(job.job for job in jobs_of(envelope))
+        made: AnyAnswer = JobDecided(names[0], "accepted", COST, BALANCE, NOW_MS - 5)
+        if isinstance(envelope.command, SubmitGroup):
+            made = GroupDecided(envelope.command.group, names, (COST,) * len(names), BALANCE, NOW_MS - 5)
         told = [ends(number, name) for number, name in enumerate(names)]
         return [made, *(one for one in told if one is not None)]
 

@@ -12,9 +12,9 @@ from infra.kafka.ports import NotAppended, OutcomeUnknown
 from infra.postgres.outcomes import JobOutcome
 from infra.sealing.content import JOB, decode_job_secrets
 from schemas import refusals as no
-from schemas.commands import Envelope
+from schemas.commands import Envelope, SubmitJob
 from schemas.identifiers import account_id
-from schemas.replies import AnyAnswer, Broken, GroupDecided, Refused
+from schemas.replies import AnyAnswer, Broken, GroupDecided, JobDecided, Refused
 from tests.http.fakes import IDENTIFIER_KEY, NOW_MS, Side
 from tests.http.images_side import (
     BALANCE,
@@ -28,6 +28,7 @@ from tests.http.images_side import (
     fails,
     first_fails,
     group_of,
+    jobs_of,
     make_images,
     post,
     succeeds,
@@ -69,7 +70,7 @@ async def test_seeds_belong_to_the_key(images: Side) -> None:
         await post(images, {"n": 2}, Idempotency_Key=key)
     await post(images, {"n": 2})
     await post(images, {"n": 2})
-    seeds = [tuple(job.params["seed"] for job in group_of(one).jobs) for one in images.decider.envelopes]
+    seeds = [tuple(job.params["seed"] for job in jobs_of(one)) for one in images.decider.envelopes]
     assert seeds[0] == seeds[1]
     assert len(set(seeds)) == 4
 
@@ -148,9 +149,10 @@ async def test_what_remains_is_told_by_the_last_booking(images: Side) -> None:
         ("crashes-engine", 500, "INTERNAL_ERROR"),
     ],
 )
-async def test_when_all_fail_the_answer_is_an_error(images: Side, reason: str, status: int, code: str) -> None:
+@pytest.mark.parametrize("n", [1, 2])
+async def test_when_all_fail_the_answer_is_an_error(images: Side, reason: str, status: int, code: str, n: int) -> None:
     images.decider.script = decides(fails(reason))
-    answer = await post(images, {"n": 2})
+    answer = await post(images, {"n": n})
     assert "nothing was charged" in error(answer, status, code)["message"]
     assert ("retry-after" in answer.headers) is (status == 503)
 
@@ -165,27 +167,34 @@ async def test_what_has_not_ended_in_time_is_pending_in_the_same_shape(images: S
     assert (told["creditsUsed"], told["creditsRemaining"]) == (COST, BALANCE)
 
 
-async def test_a_client_that_does_not_wait_comes_back_with_its_key(images: Side) -> None:
-    images.decider.script = decides(lambda *_: None, "group_first")
-    answer = await post(images, Prefer="respond-async", Idempotency_Key="one")
-    (record,) = data(answer, 202)["generations"]
+@pytest.mark.parametrize("n", [1, 2])
+async def test_a_client_that_does_not_wait_comes_back_with_its_key(images: Side, n: int) -> None:
+    images.decider.script = decides(lambda *_: None)
+    answer = await post(images, {"n": n}, Prefer="respond-async", Idempotency_Key="one")
+    records = data(answer, 202)["generations"]
     assert (answer.headers["preference-applied"], answer.headers["idempotency-key"]) == ("respond-async", "one")
-    assert group_of(images.decider.envelopes[0]).client_waits_until_ms is None
-    job = group_of(images.decider.envelopes[0]).jobs[0].job
-    account = images.decider.envelopes[0].account
-    images.decider.script = lambda _: [GroupDecided("group_first", (job,), (COST,), BALANCE, NOW_MS - 5)]
+    (first,) = images.decider.envelopes
+    assert first.command.client_waits_until_ms is None  # type: ignore[union-attr]
+    names = tuple(job.job for job in jobs_of(first))
+    decided: AnyAnswer = GroupDecided("group_first", names, (COST,) * n, BALANCE, NOW_MS - 5)
+    if n == 1:
+        decided = JobDecided(names[0], "accepted", COST, BALANCE, NOW_MS - 5)
+    images.decider.script = lambda _: [decided]
     known: dict[str, Any] = {"charged": COST, "asset": "asset_a", "result": RESULT, "reason": None, "detail": None}
     known |= {"position": "0.9.0.0", "accepted_at": "0.8.0.0", "accepted_ms": NOW_MS - 5, "ended_ms": NOW_MS}
-    images.read_side.jobs[account, job] = JobOutcome(status="succeeded", cost=COST, balance=BALANCE, **known)
-    (again,) = data(await post(images, Prefer="respond-async", Idempotency_Key="one"))["generations"]
-    assert (again["id"], again["createdAt"]) == (record["id"], record["createdAt"])
-    assert (again["status"], again["credits"]) == ("COMPLETED", COST)
+    for name in names:
+        outcome = JobOutcome(status="succeeded", cost=COST, balance=BALANCE, **known)
+        images.read_side.jobs[first.account, name] = outcome
+    again = data(await post(images, {"n": n}, Prefer="respond-async", Idempotency_Key="one"))["generations"]
+    assert [(one["id"], one["createdAt"]) for one in again] == [(one["id"], one["createdAt"]) for one in records]
+    assert {(one["status"], one["credits"]) for one in again} == {("COMPLETED", COST)}
 
 
-async def test_without_a_decision_nobody_knows_the_credits(images: Side) -> None:
+@pytest.mark.parametrize("n", [1, 2])
+async def test_without_a_decision_nobody_knows_the_credits(images: Side, n: int) -> None:
     images.decider.script = lambda _: []
-    told = data(await post(images, {"n": 2}, Prefer="wait=0"), 202)
-    assert [record["status"] for record in told["generations"]] == ["PENDING", "PENDING"]
+    told = data(await post(images, {"n": n}, Prefer="wait=0"), 202)
+    assert [record["status"] for record in told["generations"]] == ["PENDING"] * n
     assert (told["creditsUsed"], told["creditsRemaining"]) == (0, None)
 
 
@@ -230,9 +239,20 @@ async def test_a_full_queue_says_when_to_come_back(images: Side) -> None:
     assert int(answer.headers["retry-after"]) > 0
 
 
-async def test_a_command_that_broke_is_500(images: Side) -> None:
+@pytest.mark.parametrize("n", [1, 2])
+async def test_a_command_that_broke_is_500(images: Side, n: int) -> None:
     images.decider.script = lambda _: [Broken("x")]
-    error(await post(images), 500, "INTERNAL_ERROR")
+    error(await post(images, {"n": n}), 500, "INTERNAL_ERROR")
+
+
+async def test_a_single_image_is_a_job_alone_in_the_same_shape(images: Side) -> None:
+    one, two = data(await post(images)), data(await post(images, {"n": 2}))
+    assert isinstance(images.decider.envelopes[0].command, SubmitJob)
+    assert images.decider.envelopes[0].command.client_waits_until_ms == NOW_MS + 30_000
+    assert list(one) == list(two)
+    assert list(one["generations"][0]) == list(two["generations"][0])
+    assert (one["creditsUsed"], one["creditsRemaining"]) == (COST, BALANCE)
+    assert one["generations"][0]["createdAt"] == two["generations"][0]["createdAt"] == "2027-01-15T07:59:59.995Z"
 
 
 @pytest.mark.parametrize("fault", [NotAppended("x"), OutcomeUnknown("x")])
