@@ -11,7 +11,6 @@ hidden generation whose pictures are still there, and removes them.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import msgspec
@@ -41,7 +40,6 @@ from schemas.wire import pix_loom_errors as wrong
 from schemas.wire.pix_loom_request import GenerateRequest, read_generate
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
-_TIMES_PAUSE_S = 0.01
 
 
 class _Picture(msgspec.Struct, frozen=True):
@@ -67,7 +65,7 @@ async def generate(request: Request) -> Response:
     except Problem as problem:
         return await _without_picture(intake, request, who, minted, asked, job, prefer, problem)
     standing = await _submitted(intake, request, who, minted, job, picture, prefer)
-    return await _answer(intake, who, asked.operation, picture.url, standing)
+    return _answer(intake, who, asked.operation, picture.url, standing)
 
 
 async def _picture(intake: Intake, request: Request, who: Who, asked: GenerateRequest) -> _Picture:
@@ -125,10 +123,10 @@ async def _without_picture(
         raise refused if isinstance(refused.refusal, IdempotencyMismatch) else problem from None
     if not standing.is_decided:
         raise problem
-    return await _answer(intake, who, asked.operation, asked.url, standing)
+    return _answer(intake, who, asked.operation, asked.url, standing)
 
 
-async def _answer(intake: Intake, who: Who, operation: str, url: str, standing: Standing) -> Response:
+def _answer(intake: Intake, who: Who, operation: str, url: str, standing: Standing) -> Response:
     """200 with the result, 202 while there is none. Raises the documented 500 of a generation that has failed."""
     generation, status = shown.generation_of(standing.job), shown.status_word(standing.status)
     if status == "failed":
@@ -136,8 +134,6 @@ async def _answer(intake: Intake, who: Who, operation: str, url: str, standing: 
         raise WireProblem(wrong.failed(generation, str(reason)))
     if status == "completed" and standing.asset is None:
         status = "processing"  # its result is not known here yet
-    if status == "completed":
-        standing = await _timed(intake, who, standing)
     done = status == "completed"
     data = {
         "generationId": generation,
@@ -152,18 +148,6 @@ async def _answer(intake: Intake, who: Who, operation: str, url: str, standing: 
     }
     headers = () if done else ((b"location", f"/api/ai/generation/{generation}".encode()),)
     return JsonAnswer(200 if done else 202, {"success": True, "data": data}, headers)
-
-
-async def _timed(intake: Intake, who: Who, standing: Standing) -> Standing:
-    """With the time of acceptance, which the read model tells as soon as it knows the end; bounded."""
-    left_s = intake.ports.catch_up_wait_s
-    while standing.accepted_ms is None and left_s > 0:
-        outcome = await intake.ports.read_side.job(who.account, standing.job)
-        if outcome is not None and outcome.has_ended:
-            return msgspec.structs.replace(standing, accepted_ms=outcome.accepted_ms, ended_ms=outcome.ended_ms)
-        await asyncio.sleep(_TIMES_PAUSE_S)
-        left_s -= _TIMES_PAUSE_S
-    return standing
 
 
 async def delete_generation(request: Request) -> Response:

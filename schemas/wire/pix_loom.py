@@ -45,7 +45,7 @@ class _Submitted(_Exact):
 
 
 class Completed(_Submitted):
-    """A completed generation; `processingTimeMs` is null where the read models are late and GET tells it."""
+    """A completed generation; `processingTimeMs` is null where nobody remembers the acceptance."""
 
     generatedImageUrl: str
     processingTimeMs: int | None

@@ -91,7 +91,7 @@ class Decider:
         if self.credits < 1:
             return [Refused(no.InsufficientCredits(1, self.credits))]
         self.credits -= 1
-        made: list[AnyAnswer] = [JobDecided(command.job, "accepted", 1, self.credits)]
+        made: list[AnyAnswer] = [JobDecided(command.job, "accepted", 1, self.credits, NOW_MS)]
         self.note_job(command.job, command.model, command.input, self.ends or "accepted")
         if self.ends == "failed":
             self.credits += 1

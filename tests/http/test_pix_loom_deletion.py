@@ -184,6 +184,21 @@ async def test_strangers_and_jobs_that_are_no_generations_are_404(loom: Loom) ->
     assert loom.gone() == set()
 
 
+async def test_a_read_model_that_is_late_after_the_hiding_is_503_and_a_repeat_completes(loom: Loom) -> None:
+    generation, original, result = await made(loom)
+
+    def late(envelope: Envelope) -> Sequence[AnyAnswer]:
+        loom.side.read_side.is_current = not isinstance(envelope.command, cmd.HideJob)
+        return loom.decider(envelope)
+
+    loom.side.decider.script = late
+    assert error(await loom.delete(generation), 503)["message"] == "数据尚未同步，请稍后重试"
+    assert loom.gone() == set()
+    loom.side.read_side.is_current = True
+    assert (await loom.delete(generation)).status_code == 200
+    assert loom.gone() == {original, result}
+
+
 async def test_late_read_models_are_503_before_anything_is_removed(loom: Loom) -> None:
     generation, *_ = await made(loom)
     loom.side.read_side.is_current = False
