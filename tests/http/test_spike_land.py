@@ -98,6 +98,12 @@ async def test_several_tiers_are_one_group(side: Side) -> None:
     assert {job.input for job in command.jobs} == {ASSET}
 
 
+async def test_members_that_nobody_knows_are_ignored(side: Side) -> None:
+    body = {"imageId": IMAGE, "tier": "TIER_1K", "tiers": ["TIER_1K"], "quality": 9}
+    for path in ("enhance", "parallel-enhance"):
+        assert (await side.http.post(f"/api/images/{path}", json=body)).status_code == 200
+
+
 async def test_too_few_tokens_are_told_with_what_is_needed(side: Side) -> None:
     side.decider.script = lambda _: [Refused(no.InsufficientCredits(17, 3))]
     for answer in (await enhance(side), await tiers(side, *PRICES)):
