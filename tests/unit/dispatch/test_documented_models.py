@@ -195,6 +195,7 @@ def test_terms_of_the_other_products(plan: Plan) -> None:
     assert (terms_of(plan, "workspace-images").opening_credits, terms_of(plan, "darkroom").opening_credits) == (0, 0)
     studio = terms_of(plan, "studio")
     assert (studio.uses_balance, studio.windows) == (False, (WindowTerms("day", 50),))
+    assert (studio.uploads_ttl_ms, studio.results_ttl_ms) == (DAY, None)
     waits = {product: terms_of(plan, product).wait_default_ms for product in SLUGS}
     assert waits == {**dict.fromkeys(SLUGS, 30_000), "spike-land": 0}
     assert {terms_of(plan, product).queue_ttl_ms for product in SLUGS if product != "spike-land"} == {DAY}
