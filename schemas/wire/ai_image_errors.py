@@ -8,6 +8,7 @@ gets the sentence of its status.
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
+from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas import refusals as no
@@ -201,6 +202,7 @@ def _told(fault: Fault) -> Told:
     return Told(status, kind, message, {} if key is None else {"idempotencyKey": key})
 
 
+_LATER = (("retry-after", "30"),)
 _FAILED: tuple[int, ErrorType, str] = (500, "internal_error", "Die Verarbeitung des Bildes ist fehlgeschlagen")
 FAILURES: Mapping[str, tuple[int, ErrorType, str]] = {
     "engine-unavailable": (503, "service_unavailable", "Zurzeit ist kein Anbieter für dieses Modell verfügbar"),
@@ -231,7 +233,8 @@ def failure(job: str, status: str, reason: str | None) -> WireAnswer:
     """The answer to a submit whose job has ended without a picture; nothing was charged."""
     if status == "canceled":
         return Told(409, "conflict", "Der Job wurde abgebrochen", {"jobId": job}).answer()
-    return Told(*_failed(status, reason), {"jobId": job}).answer()
+    answer = Told(*_failed(status, reason), {"jobId": job}).answer()
+    return replace(answer, headers=_LATER) if answer.status == 503 else answer
 
 
 def _failed(status: str, reason: str | None) -> tuple[int, ErrorType, str]:

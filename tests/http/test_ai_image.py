@@ -265,7 +265,9 @@ async def test_a_job_that_fails_while_its_client_waits(
     side: Side, status: str, reason: str | None, expected: tuple[int, str]
 ) -> None:
     side.decider.script = decides(lambda job: JobEndedAnswer(job, status, 0, 0, reason=reason, detail="In English."))
-    found = error(await generate(side, user(side)), *expected)
+    answer = await generate(side, user(side))
+    found = error(answer, *expected)
+    assert ("retry-after" in answer.headers) == (expected[0] == 503)
     assert found["details"] == {"jobId": commands(side, SubmitJob)[0].job}
     assert "English" not in found["message"]
 
