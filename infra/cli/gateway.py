@@ -28,7 +28,7 @@ from infra.clock import SystemClock
 from infra.errors import OperatorError
 from infra.http import session_routes
 from infra.http.addresses import server_arguments
-from infra.http.application import build_application
+from infra.http.application import build_application, surfaces_of
 from infra.http.auth import BearerGate
 from infra.http.doors import Doors, Gates
 from infra.http.last_positions import LastPositions
@@ -106,12 +106,12 @@ def run_gateway(settings: Settings, parts: Part, host: str, port: int) -> None:
 def make_application(settings: Settings, parts: Part, limits: LimitSettings) -> ASGIApp:
     """The ASGI application of the parts; its lifespan starts and stops their ports."""
     identifier_key = read_secret(settings.secrets_dir, "identifier.key")
-    log = GatewayLog(settings, identifier_key)
+    operations = operations_of(parts)
+    did_product = next((surface.product for surface in surfaces_of(operations) if surface.did), None)
+    log = GatewayLog(settings, identifier_key, did_product=did_product)
     ports: dict[type[Any], Any] = {}
     checks: dict[str, Check] = {}
-    access_log = AccessLog()
-
-    limiter = Limiter(limits)
+    access_log, limiter = AccessLog(), Limiter(limits)
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
@@ -128,7 +128,6 @@ def make_application(settings: Settings, parts: Part, limits: LimitSettings) -> 
             _log.info("gateway-ready", parts=parts)
             yield
 
-    operations = operations_of(parts)
     document = openapi_document(operations, version=_version(), server_url=settings.gateway.base_url)
     native = BearerGate(log.authenticator, limiter, log.addresses)
     doors = Doors(log.authenticator, limiter, log.addresses, identifier_key, settings.gateway.origins)

@@ -23,17 +23,22 @@ from infra.kafka.reader import KafkaLogReader
 from infra.kafka.records import KafkaRecords
 from infra.settings import Settings
 
-DID_PRODUCT = "pix-loom"  # whose document takes DIDs' own tokens
-
 
 class GatewayLog:
     """One per gateway process. The gate and the trail are there before the connections are."""
 
-    def __init__(self, settings: Settings, identifier_key: bytes, registry: CollectorRegistry = REGISTRY) -> None:
-        """Raises OperatorError where a secret is missing."""
+    def __init__(
+        self,
+        settings: Settings,
+        identifier_key: bytes,
+        registry: CollectorRegistry = REGISTRY,
+        *,
+        did_product: str | None = None,
+    ) -> None:
+        """`did_product` is whose document takes DIDs' own tokens. Raises OperatorError where a secret is missing."""
         self._settings, self._clock, self._table = settings, SystemClock(), SessionTable()
         verifier = TokenVerifier(KeyFolder(settings.secrets_dir / "jwt"), identifier_key, settings.deployment)
-        did = DidVerifier(identifier_key, settings.deployment, DID_PRODUCT)
+        did = None if did_product is None else DidVerifier(identifier_key, settings.deployment, did_product)
         self.authenticator = Authenticator(verifier, self._table, self._clock, did)
         self.addresses = AddressHasher(read_secret(settings.secrets_dir, SECRET))
         self.trail = AccessTrail(self._clock, SystemIds(), self.addresses, settings.partitions, registry=registry)

@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from prometheus_client import CollectorRegistry
 
-from infra.cli.gateway_log import DID_PRODUCT
 from infra.clock import ManualClock
 from infra.http import session_routes
 from infra.http.addresses import AddressHasher
@@ -182,7 +181,7 @@ def make_side(root: Path, *, limits: LimitSettings | None = None, **changed: Any
     trail = AccessTrail(clock, ids, AddressHasher(b"a" * 32), 8, registry=registry)
     records = MemoryRecords(log)
     sessions = LogSessions(table, log, records, clock)
-    did = DidVerifier(IDENTIFIER_KEY, DEPLOYMENT, DID_PRODUCT, lambda: clock.now_ms() / 1000)
+    did = DidVerifier(IDENTIFIER_KEY, DEPLOYMENT, "pix-loom", lambda: clock.now_ms() / 1000)
     authenticator = Authenticator(verifier, table, clock, did)
     limiter, hasher = Limiter(limits or LimitSettings(), lambda: clock.now_ms() / 1000), AddressHasher(b"a" * 32)
     native = BearerGate(authenticator, limiter, hasher)
