@@ -101,10 +101,13 @@ def detail_of(
 ) -> dict[str, Any]:
     """The document of `Detail` for a job's row."""
     times = (row[name] for name in ("accepted_ms", "queued_ms", "running_ms", "ended_ms", "refunded_ms"))
+    summary = summary_of(row, original, generated)
+    created = summary.pop("createdAt")
     return {
-        **summary_of(row, original, generated),
+        **summary,
         "errorMessage": error_message(row["status"], row["reason"]),
         "metadata": metadata,
+        "createdAt": created,
         "updatedAt": rfc3339(max(time for time in times if time is not None)),
     }
 

@@ -118,6 +118,10 @@ def test_a_generation_in_the_documents_words(core: str, word: str, message: str 
     row = {**ROW, "status": core, "reason": "engine-unavailable", "ended_ms": ended}
     detail = shown.detail_of(row, "http://a/", "http://b/" if word == "completed" else None, {"a": 1})
     wire.DetailAnswer.model_validate({"success": True, "data": detail})
+    assert list(detail) == [
+        *("id", "originalImageUrl", "generatedImageUrl", "operationType", "status", "creditsConsumed"),
+        *("processingTimeMs", "errorMessage", "metadata", "createdAt", "updatedAt"),
+    ]
     assert (detail["status"], detail["errorMessage"]) == (word, message)
     assert detail["creditsConsumed"] == (0 if word == "failed" else 1)
     assert detail["processingTimeMs"] == (None if ended is None else 2_340)
