@@ -257,7 +257,7 @@ class Player:
             case "set-plan":
                 return said(cmd.SetPlan(("default", "gold", "gold", "none")[number % 4]), account, key=f"p{number}")
             case "delete":
-                return said(cmd.DeleteAsset(asset, (f"job_{self.jobs}",)), owner, key=f"d{number}")
+                return said(cmd.DeleteAsset(asset, (f"job_{self.jobs}",), number % 2 == 0), owner, key=f"d{number}")
             case "publish":
                 return said(cmd.SetVisibility(asset, number % 4 > 0), owner)
             case "views":
