@@ -14,7 +14,7 @@ from infra.sealing.content import JOB, decode_job_secrets
 from schemas import refusals as no
 from schemas.commands import Envelope, SubmitJob
 from schemas.identifiers import account_id
-from schemas.replies import AnyAnswer, Broken, GroupDecided, JobDecided, Refused
+from schemas.replies import AnyAnswer, Broken, GroupDecided, JobDecided, JobEndedAnswer, Refused
 from tests.http.fakes import IDENTIFIER_KEY, NOW_MS, Side
 from tests.http.images_side import (
     BALANCE,
@@ -85,6 +85,16 @@ async def test_the_same_key_of_another_user_is_another_key(images: Side) -> None
     assert one.idempotency.key != two.idempotency.key
 
 
+async def test_one_image_and_two_under_a_key_are_told_apart(images: Side) -> None:
+    await post(images, Idempotency_Key="one")
+    await post(images, {"n": 2}, Idempotency_Key="one")
+    one, two = (envelope.idempotency for envelope in images.decider.envelopes)
+    assert one is not None
+    assert two is not None
+    assert one.key == two.key
+    assert one.fingerprint != two.fingerprint
+
+
 async def test_the_answer_shows_records_images_and_credits(images: Side) -> None:
     told = data(await post(images, {"n": 2}))
     assert (told["creditsUsed"], told["creditsRemaining"]) == (2 * COST, BALANCE)
@@ -118,6 +128,19 @@ async def test_some_fail_and_only_the_others_are_charged(images: Side) -> None:
     assert [image["generationId"] for image in told["images"]] == [record["id"] for record in others]
     assert told["errors"] == [{"generationId": failed["id"], "code": "INTERNAL_ERROR", "message": failed["error"]}]
     assert told["creditsUsed"] == 2 * COST
+
+
+async def test_each_failure_says_of_what_kind_it_is(images: Side) -> None:
+    def ends(number: int, job: str) -> JobEndedAnswer:
+        canceled = JobEndedAnswer(job, "canceled", 0, BALANCE, ended_ms=NOW_MS)
+        expired = JobEndedAnswer(job, "expired", 0, BALANCE, reason="queue-deadline", ended_ms=NOW_MS)
+        return (canceled, expired, succeeds(number, job))[number]
+
+    images.decider.script = decides(ends)
+    told = data(await post(images, {"n": 3}))
+    assert [one["status"] for one in told["generations"]] == ["FAILED", "FAILED", "COMPLETED"]
+    assert [one["code"] for one in told["errors"]] == ["CANCELED", "TIMEOUT"]
+    assert [one["message"] for one in told["errors"]] == [one["error"] for one in told["generations"][:2]]
 
 
 async def test_what_remains_is_told_by_the_last_booking(images: Side) -> None:
