@@ -111,7 +111,7 @@ def page_of(answer: httpx.Response, status: int = 200) -> Page:
     assert "frame-ancestors 'none'" in policy
     assert answer.headers["x-frame-options"] == "DENY"
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["referrer-policy"] == "same-origin"
+    assert answer.headers["referrer-policy"] in ("same-origin", "strict-origin-when-cross-origin")
     page = Page(answer.text)
     assert page.problems == []
     return page
