@@ -101,12 +101,12 @@ async def generate(request: Request) -> Response:
 def _form_again(request: Request, intake: Intake, query: wire.GenerateQuery, problem: Problem) -> Response:
     """The form with what was typed, and beside the fields what is wrong with them."""
     status, wrong = _wrong(request, problem)
-    is_open = problem.code == outcome_unknown("").code
-    key = query.key if is_open and query.key else f"form_{secrets.token_hex(12)}"
+    is_known = problem.code != outcome_unknown("").code
+    key = query.key if query.key and not is_known else f"form_{secrets.token_hex(12)}"
     known = form_texts(intake.ports.catalogue)
     texts = {name: text for name, text in texts_so_far(request).items() if name in known}
     form = _form(intake, texts.get("model") or query.model, key, texts, wrong)
-    response = page("form.html", wire.STATIC_PATH, wire.HEADERS, status, form=form)
+    response = page("form.html", wire.STATIC_PATH, wire.HEADERS, status, form=form, is_known=is_known)
     response.headers.update(problem.headers)
     return response
 

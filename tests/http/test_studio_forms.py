@@ -192,6 +192,7 @@ async def test_over_the_days_quota_the_texts_stay(side: Side) -> None:
     answer = await send(side, {"model": "flux", "prompt": "a lighthouse"})
     page = text(answer, 429)
     assert "Maximum 50 generations per day reached; try again later." in page
+    assert "Nothing was counted" in page
     assert "a lighthouse" in page
     assert int(answer.headers["retry-after"]) > 0
 
@@ -201,6 +202,7 @@ async def test_after_an_unknown_outcome_the_form_goes_out_under_its_key_again(si
     page = unescape(text(await send(side, {"model": "flux", "prompt": "a lighthouse"}, "?key=form_one"), 503))
     assert "key=form_one" in page
     assert "it is not made twice" in page
+    assert "Nothing was counted" not in page
 
 
 async def test_a_form_sent_again_with_other_content_gets_a_new_key(side: Side) -> None:
