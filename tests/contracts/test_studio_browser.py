@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.async_api import BrowserContext, Page, Route, async_playwright, expect
+from playwright.async_api import BrowserContext, FilePayload, Page, Route, ViewportSize, async_playwright, expect
 
 from infra.local.layout import Layout
 from tests.contracts.conftest import fresh_address
@@ -44,7 +44,7 @@ window.google = { accounts: { id: {
   },
 } } };
 """
-_NARROW = {"width": 320, "height": 640}
+_NARROW: ViewportSize = {"width": 320, "height": 640}
 _BROKEN_LAYOUT = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 _UNSEEN_FOCUS = """() => {
   const style = getComputedStyle(document.activeElement);
@@ -186,7 +186,7 @@ async def test_pages_fit_a_narrow_screen_and_follow_the_keyboard(stack: Stack, c
         await page.keyboard.press("Tab")
         assert not await page.evaluate(_UNSEEN_FOCUS), await page.evaluate("document.activeElement.outerHTML")
     assert await page.evaluate("document.querySelector('main').contains(document.activeElement)")
-    large = {"name": "large.jpg", "mimeType": "image/jpeg", "buffer": bytes((10 << 20) + 1)}
+    large: FilePayload = {"name": "large.jpg", "mimeType": "image/jpeg", "buffer": bytes((10 << 20) + 1)}
     await page.goto("/dashboard?model=stable_video")
     await page.get_by_label("Picture").set_input_files(large)
     told = await page.get_by_label("Picture").evaluate("field => field.validationMessage")

@@ -114,13 +114,14 @@ async def test_the_administrator_logs_in_makes_a_picture_and_deletes_it(stack: S
 
 @pytest.mark.contract("004", "GET /library", "Query Parameters")
 async def test_the_library_filters_and_sorts(browser: Browser) -> None:
-    for model, fields, files in (
+    wanted: list[tuple[str, dict[str, str], dict[str, Any]]] = [
         ("flux", {"prompt": "a forest", "size": "512x512"}, {}),
         ("stable_video", {"prompt": "left", "seconds": "2"}, {"image": photograph()}),
         ("recraft", {"prompt": "a city", "size": "512x512"}, {}),
-    ):
+    ]
+    for model, fields, files in wanted:
         await browser.go(f"/dashboard?model={model}")
-        await browser.send("/dashboard", fields, **files)
+        await browser.send("/dashboard", fields, 200, **files)
         await browser.wait_for_result()
     newest = tiles(await browser.go("/library"))
     assert len(newest) == 3

@@ -148,7 +148,7 @@ async def test_a_form_sent_twice_is_one_generation(side: Side) -> None:
     [
         ({"model": "flux", "prompt": " "}, {}, "prompt", "Prompt is required for this model"),
         ({"model": "flux", "prompt": "x" * 4001}, {}, "prompt", "This must have at most 4000 characters."),
-        ({"model": "flux", "prompt": "x", "seed": "-1"}, {}, "seed", "This must be at least 0."),
+        ({"model": "flux", "prompt": "x", "seed": "-1"}, {}, "seed", "This must be from 0 to 2147483647."),
         ({"model": "stable_video", "prompt": "left"}, {}, "image", "Image is required for this model"),
         ({"model": "flux_pro", "prompt": "x"}, {"image": PICTURE}, "mask", "Mask is required for this model"),
         ({"model": "stable_video"}, {"image": b"GIF89a"}, "image", "Image must be a JPEG, PNG, WebP or HEIC image"),
