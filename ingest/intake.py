@@ -47,7 +47,7 @@ BATCHES_MAX = 8  # whose bodies stand in memory at a time
 ACCOUNT_BATCHES_MAX = 2
 _SUBJECTS_MAX = 50_000
 _ASK_PAUSE_MAX_S = 5.0
-_CATCH_UP_PAUSE_S = 0.05
+_CATCH_UP_PAUSE_S = 0.02
 _NAMING = ("job", "jobs", "asset", "assets", "album", "group")
 
 

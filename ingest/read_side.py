@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 import asyncpg
@@ -38,6 +39,7 @@ class PostgresReadSide:
 
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
+        self._asking: asyncio.Task[Mapping[int, Position]] | None = None
 
     async def job(self, account: str, job: str) -> JobOutcome | None:
         try:
@@ -118,8 +120,14 @@ class PostgresReadSide:
             raise unavailable(detail) from error
 
     async def has_reached(self, position: Position) -> bool:
+        """As the port says. All who ask while a question is under way share its answer: many requests wait at a time,
+        and one that learns of its position a question later has lost a few milliseconds.
+        """
+        asking = self._asking
+        if asking is None or asking.done():
+            asking = self._asking = asyncio.create_task(reached_positions(self._reads.rows), name="ask how far")
         try:
-            reached = (await reached_positions(self._reads.rows)).get(position.partition)
+            reached = (await asyncio.shield(asking)).get(position.partition)
         except (*UNAVAILABLE, asyncpg.PostgresError) as error:
             _log.warning("read-side-did-not-answer", reason=str(error))
             return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import asyncpg
 import msgspec
@@ -50,8 +51,14 @@ async def spending_of(reads: Reads, account: str, partition: int) -> Spending | 
     return None if row is None else _spending(row)
 
 
+@lru_cache(maxsize=16)
+def _plan_of(text: str) -> Plan:
+    """The plan in force, decoded once for all requests."""
+    return _plan_decoder.decode(text)
+
+
 def _spending(row: asyncpg.Record) -> Spending:
-    plan = _plan_decoder.decode(row["terms"])
+    plan = _plan_of(row["terms"])
     if row["product"] is None:
         return Spending(plan=plan)
     return Spending(
