@@ -67,7 +67,7 @@ async def test_ai_image_makes_webp_and_counts_jobs(stack: Stack) -> None:
             assert "secret" not in json.dumps(await user.events(job["id"]))
         assert await used(user) == {"day": 5, "month": 5}
         another = ok(await user.upload(encoded(SOURCE)))["id"]
-        problem(await user.submit("sdxl-img2img", {"prompt": " "}, asset=another), 400, "params.prompt")
+        problem(await user.submit("sdxl-img2img", {"prompt": "x" * 4001}, asset=another), 400, "params.prompt")
 
 
 async def test_guests_restore_no_faces(stack: Stack) -> None:
