@@ -35,6 +35,8 @@ UNTOUCHED = {
     "presign-upload",
     "studio-model-info",
     "studio-clear-generation-state",
+    "studio-login-page",
+    "studio-static",
 }  # tell nothing of any one account
 
 
