@@ -101,6 +101,7 @@ class Workload:
         elif kind == "duplicate" and self._submits:
             await self._submit(kind, self._draw.choice(self._submits[-200:]))
         else:
+            kind = "echo" if kind in ("cancel", "duplicate") else kind  # nothing is there yet to cancel or to repeat
             submit = self._new_submit(kind, user, key)
             self._submits.append(submit)
             await self._submit(kind, submit)

@@ -11,6 +11,7 @@ import time
 import uuid
 from typing import Any
 
+import requests
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import Case
@@ -83,10 +84,11 @@ def _caller(stack: Stack, operation: Operation) -> dict[str, str]:
 
 def _asked(case: Case[Any], stack: Stack, headers: dict[str, str]) -> Response:
     """The answer; reads that are not there yet (503 with Retry-After) are asked again, as the document says."""
-    for _ in range(20):
-        answer = case.call(base_url=stack.url, headers=headers, timeout=60)
-        retry = answer.headers.get("retry-after")
-        if answer.status_code != 503 or not retry:
-            break
-        time.sleep(min(float(retry[0]), 2.0))
-    return answer
+    with requests.Session() as session:
+        for _ in range(20):
+            answer = case.call(base_url=stack.url, headers=headers, timeout=60, session=session)
+            retry = answer.headers.get("retry-after")
+            if answer.status_code != 503 or not retry:
+                break
+            time.sleep(min(float(retry[0]), 2.0))
+        return answer
