@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from PIL import Image
@@ -18,6 +20,30 @@ from tests.stack import Stack
 ENHANCE, TIERS, GET = "POST /api/images/enhance", "POST /api/images/parallel-enhance", "GET /api/images/{id}"
 EDGES = {"TIER_1K": (2, 1024), "TIER_2K": (5, 2048), "TIER_4K": (10, 4096)}
 STRIP = encoded(scene(256, 16))
+
+
+@asynccontextmanager
+async def without_engines(endpoint: str, *engines: str) -> AsyncIterator[None]:
+    """Triton serves none of them for the block, however often a dispatcher loads them anew."""
+    triton = Connection(endpoint)
+
+    async def keep_away() -> None:
+        while True:
+            for engine in engines:
+                await triton.unload(engine)
+            await asyncio.sleep(0.05)
+
+    for engine in engines:
+        await triton.unload(engine)
+    keeper = asyncio.create_task(keep_away())
+    try:
+        yield
+    finally:
+        keeper.cancel()
+        await asyncio.wait([keeper])
+        for engine in engines:
+            await triton.load(engine)
+        await triton.close()
 
 
 @pytest.fixture
@@ -224,18 +250,11 @@ async def test_tokens_that_an_operator_gives_back_make_a_job_refunded(user: Spik
 @pytest.mark.contract("002", GET, "Troubleshooting")
 async def test_without_an_engine_a_job_waits_and_then_gives_its_tokens_back(user: SpikeUser, stack: Stack) -> None:
     image = await user.image(STRIP)
-    await user.under(queue_ttl_ms=7_000)
-    triton = Connection(stack.status()["triton"]["endpoint"])
-    try:
-        for engine in ("classical_upscale", "classical_lanczos"):
-            await triton.unload(engine)
+    await user.under(queue_ttl_ms=3_000)
+    async with without_engines(stack.status()["triton"]["endpoint"], "classical_upscale", "classical_lanczos"):
         answer = told(await user.enhance(image, "TIER_4K"), wire.EnhanceAnswer)
         assert answer["newBalance"] == 90
         assert await user.until(answer["jobId"]) == "expired"
-    finally:
-        for engine in ("classical_upscale", "classical_lanczos"):
-            await triton.load(engine)
-        await triton.close()
     job = await user.job(image, answer["jobId"])
     assert (job["status"], job["enhancedUrl"]) == ("FAILED", None)
     assert job["errorMessage"] == "The enhancement did not start in time; your tokens were given back"

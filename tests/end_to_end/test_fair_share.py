@@ -17,10 +17,11 @@ from tests.stack import Stack
 
 CROWD = 80  # accounts with a few jobs each; pix-loom opens with 5 credits
 A_FEW = 4
-BIG = 200
+BIG = 400
 WEIGHT = 4  # of the plan `priority`
 LANE = "batch"
 SLOW_S = 2
+SLOW_JOBS = 25  # of each of four accounts: enough for half a minute, however slow the machine is
 
 
 def subjects_of(stack: Stack, product: str, partition: int) -> Iterator[str]:
@@ -96,8 +97,10 @@ async def test_a_newcomer_waits_no_longer_than_one_round(stack: Stack, user: Cli
 
 async def test_a_full_batch_lane_delays_no_single_job_by_more_than_one_slot(stack: Stack, user: Client) -> None:
     async with AsyncExitStack() as clients:
-        crowd = [await clients.enter_async_context(Client(stack, product="pix-loom")) for _ in range(4)]
-        slow = await asyncio.gather(*(batch(one, 4, "sandbox/slow", seconds=SLOW_S) for one in crowd))
+        crowd = [await clients.enter_async_context(Client(stack)) for _ in range(4)]
+        for one in crowd:
+            await one.grant(SLOW_JOBS)
+        slow = await asyncio.gather(*(batch(one, SLOW_JOBS, "sandbox/slow", seconds=SLOW_S) for one in crowd))
         await crowd[0].until_status(slow[0][0], "running")
         singles = [ok(await user.submit("sandbox/echo", prefer="wait=30"))["id"] for _ in range(5)]
         waiting = [await one.job(job) for one, jobs in zip(crowd, slow, strict=True) for job in jobs]

@@ -92,15 +92,15 @@ async def test_a_revocation_counts_here_at_once_there_within_a_second_and_after_
 
 
 async def test_uses_are_written_and_read_by_others_and_after_a_start(world: World) -> None:
-    token = claims(age_s=3600, idle_s=3601)
     async with world.gateway() as (_, mine), world.gateway() as (_, theirs):
+        token = claims(age_s=3600, idle_s=3603)  # good for two to three seconds unless it is used
         assert is_good(mine, token)
         begin = time.monotonic()
         while not len(theirs) or not _knows(theirs, token):
-            assert time.monotonic() < begin + 2.0
+            assert time.monotonic() < begin + 5.0
             await asyncio.sleep(0.02)
-    await asyncio.sleep(1.1)  # by its birth alone it is idle now
-    assert not is_good(SessionTable(), token)
+    while is_good(SessionTable(), token):  # until it would be idle, by its birth alone
+        await asyncio.sleep(0.1)
     async with world.gateway() as (_, later):
         assert is_good(later, token)
 
