@@ -6,24 +6,23 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from python_multipart import MultipartParser
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import parse_options_header
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 from starlette.requests import Request
 
 from infra.http.problems import Problem, bad_field
 
 _HEADER_BYTES_MAX = 8 << 10
 _PARTS_MAX = 100
+_BOUNDARY_CHARS_MAX = 200
 
 
-def boundary_of(request: Request) -> bytes:
+def boundary_of(request: Request) -> str:
     """What parts the body's fields. Raises Problem 415 for what is no form, 400 where its boundary is missing."""
     kind, options = parse_options_header(request.headers.get("content-type", ""))
-    if kind != b"multipart/form-data":
+    if kind != "multipart/form-data":
         raise Problem(415, "unsupported-media-type", "Send the body as multipart/form-data.")
-    boundary = options.get(b"boundary")
-    if not boundary or len(boundary) > 200:
+    boundary: str = options.get("boundary", "")
+    if not boundary or len(boundary) > _BOUNDARY_CHARS_MAX or not boundary.isascii() or "\n" in boundary:
         raise bad_field("Content-Type", "The boundary of the multipart body is missing.")
     return boundary
 
@@ -42,26 +41,12 @@ _END = object()
 class Steps:
     """The steps of a form, made as chunks come. `problem` is one of the whole body; `at_end`: all was read."""
 
-    def __init__(self, boundary: bytes, chunks: AsyncGenerator[bytes]) -> None:
+    def __init__(self, boundary: str, chunks: AsyncGenerator[bytes]) -> None:
         self.at_end = False
         self.problem: Problem | None = None
         self._chunks = chunks
         self._steps: deque[Part | bytes | object] = deque()
-        self._parts, self._is_whole = 0, False
-        self._header, self._value, self._disposition = bytearray(), bytearray(), b""
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._begin,
-                "on_header_field": lambda data, start, end: self._grow(self._header, data[start:end]),
-                "on_header_value": lambda data, start, end: self._grow(self._value, data[start:end]),
-                "on_header_end": self._header_end,
-                "on_headers_finished": self._headers_finished,
-                "on_part_data": lambda data, start, end: self._steps.append(data[start:end]),
-                "on_part_end": lambda: self._steps.append(_END),
-                "on_end": self._finish,
-            },
-        )
+        self._parser = PushMultipartParser(boundary, max_header_size=_HEADER_BYTES_MAX, max_segment_count=_PARTS_MAX)
 
     async def next_part(self) -> Part | None:
         """The next part's beginning, None at the form's end. The part before has to be read."""
@@ -103,39 +88,20 @@ class Steps:
     async def _parsed(self) -> bytes | None:
         """The next chunk, made into steps; None after the last."""
         chunk = await anext(self._chunks, None)
-        if chunk is None:
-            self.at_end = True
-            if not self._is_whole:
-                raise bad_field("body", "The multipart body ends before its closing boundary.")
-            return None
         try:
-            self._parser.write(chunk)
-        except FormParserError as error:
-            raise bad_field("body", "This is not a multipart body as its Content-Type says.") from error
+            if chunk is None:
+                self.at_end = True
+                self._parser.close()
+            elif chunk:
+                self._steps.extend(map(_step, self._parser.parse(chunk)))
+        except MultipartError as error:
+            if self.at_end:
+                raise bad_field("body", "The multipart body ends before its closing boundary.") from error
+            raise bad_field("body", f"This is not a multipart body as its Content-Type says: {error}.") from error
         return chunk
 
-    def _begin(self) -> None:
-        self._disposition = b""
-        self._parts += 1
-        if self._parts > _PARTS_MAX:
-            raise bad_field("body", f"A form has at most {_PARTS_MAX} parts.")
 
-    def _grow(self, text: bytearray, data: bytes) -> None:
-        text.extend(data)
-        if len(text) > _HEADER_BYTES_MAX:
-            raise bad_field("body", "A part's header is too long.")
-
-    def _header_end(self) -> None:
-        if self._header.lower() == b"content-disposition":
-            self._disposition = bytes(self._value)
-        self._header.clear()
-        self._value.clear()
-
-    def _headers_finished(self) -> None:
-        _, options = parse_options_header(self._disposition)
-        name = options.get(b"name", b"").decode("utf-8", "replace")
-        file_name = options[b"filename"].decode("utf-8", "replace") if b"filename" in options else None
-        self._steps.append(Part(name, file_name))
-
-    def _finish(self) -> None:
-        self._is_whole = True
+def _step(event: MultipartSegment | bytes | None) -> Part | bytes | object:
+    if event is None:
+        return _END
+    return Part(event.name, event.filename) if isinstance(event, MultipartSegment) else event
