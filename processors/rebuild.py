@@ -1,6 +1,6 @@
 """The decision state as the fold of `events`, beside the one that stands in the topic `accounts`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, MutableMapping
 
 from processors.accounts.state import Progress, position_key, suspect_key
 from processors.evolve import evolve
@@ -9,10 +9,14 @@ from schemas.events import Event
 
 
 class Fold:
-    """Folds one partition's events, in order, into a store; `progress` is the position without its record's count."""
+    """Folds one partition's events, in order, into a store; `progress` is the position without its record's count.
 
-    def __init__(self, partition: int) -> None:
-        self.store = Store(partition)
+    `changed` collects the keys of the records that events have changed, once it is a set; see `values`.
+    """
+
+    def __init__(self, partition: int, values: MutableMapping[str, bytes] | None = None) -> None:
+        self.store = Store(partition, values)
+        self.changed: set[str] | None = None
         self.progress = Progress()
         self._unwritten = 0
 
@@ -31,14 +35,16 @@ class Fold:
         if self._unwritten >= 10_000:
             self.values()
 
-    def values(self) -> dict[str, bytes]:
-        """The state records as they have to stand on the topic, without the reserved ones."""
-        self.store.take_writes()
+    def values(self) -> MutableMapping[str, bytes]:
+        """The state records as they have to stand on the topic, without the reserved ones; `changed` is up to them."""
+        writes = self.store.take_writes()
+        if self.changed is not None:
+            self.changed.update(key.decode() for key, _ in writes)
         self._unwritten = 0
         return self.store.values()
 
 
-def differences(folded: dict[str, bytes], stored: Store) -> Iterable[str]:
+def differences(folded: Mapping[str, bytes], stored: Store) -> Iterable[str]:
     """The keys whose records differ between a fold and the topic; the reserved records stand outside the fold."""
     reserved = {position_key(stored.stream), suspect_key(stored.stream)}
     held = stored.values()
