@@ -8,6 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from infra import failpoints
 from infra.http.answers import JsonAnswer
 from infra.http.auth import caller_of
 from infra.http.documents import asset_document
@@ -103,7 +104,9 @@ async def register(
 async def discard(intake: Intake, key: str) -> None:
     """Remove bytes that nothing names. What cannot be removed now is the sweeper's."""
     try:
+        failpoints.passed("gateway.discard-object.before")
         await intake.ports.objects.delete(key)
+        failpoints.passed("gateway.discard-object.after")
     except StoreUnavailable:
         _log.warning("object-left", key=key)
 

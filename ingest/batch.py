@@ -28,6 +28,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from infra import failpoints
 from infra.http.audit import accessed
 from infra.http.auth import add_headers, caller_of
 from infra.http.problems import Problem, bad_field
@@ -150,7 +151,7 @@ class _Batch:
             packed = await self._packed(numbers, items, sender, key)
             if packed.items:
                 partition = partition_of(who.account, intake.ports.partitions)
-                appending = asyncio.create_task(intake.ports.appender.append_many(partition, packed.items))
+                appending = asyncio.create_task(_appended(intake, partition, packed.items))
                 self._appending.append((packed, appending))
             while len(self._appending) >= _APPENDING_MAX:
                 await self._landed()
@@ -257,3 +258,11 @@ class _Batch:
         detail = "The log went away before this job came there; send the whole batch again with its Idempotency-Key."
         for number in range(start, self._count):
             self.results.refuse(number, unavailable(detail))
+
+
+async def _appended(intake: Intake, partition: int, items: Sequence[bytes]) -> list[Appended]:
+    """Put a slice on the log; where each item is. Raises APPEND_FAULTS."""
+    failpoints.passed("gateway.append-many.before")
+    appended = await intake.ports.appender.append_many(partition, items)
+    failpoints.passed("gateway.append-many.after")
+    return appended

@@ -16,6 +16,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from infra import failpoints
 from infra.http.answers import JsonAnswer
 from infra.http.problems import Problem, bad_field
 from infra.logs import get_logger
@@ -165,7 +166,9 @@ async def _grouped(
 
 async def _store(intake: Intake, sealed: _Sealed) -> None:
     try:
+        failpoints.passed("gateway.put-texts.before")
         await intake.ports.objects.put(sealed.key, sealed.text, _SEALED_TYPE)
+        failpoints.passed("gateway.put-texts.after")
     except StoreUnavailable as error:
         raise unavailable("The object store does not answer; nothing was accepted. Try again.") from error
 
@@ -173,7 +176,9 @@ async def _store(intake: Intake, sealed: _Sealed) -> None:
 async def _discard(intake: Intake, key: str) -> None:
     """Remove bytes that nothing names. What cannot be removed now is the sweeper's."""
     try:
+        failpoints.passed("gateway.discard-texts.before")
         await intake.ports.objects.delete(key)
+        failpoints.passed("gateway.discard-texts.after")
     except StoreUnavailable:
         _log.warning("object-left", key=key)
 

@@ -19,6 +19,7 @@ from collections import OrderedDict
 import msgspec
 from starlette.requests import Request
 
+from infra import failpoints
 from infra.http.audit import accessed
 from infra.http.auth import add_headers, set_header
 from infra.http.cookies import POSITION_COOKIE, is_cookie_client, set_cookie
@@ -137,7 +138,9 @@ class Intake:
         partition = partition_of(who.account, ports.partitions)
         accessed(request, *_named(command), account=who.account)
         try:
+            failpoints.passed("gateway.append.before")
             appended = await ports.appender.append(partition, item)
+            failpoints.passed("gateway.append.after")
         except APPEND_FAULTS as error:
             raise append_problem(error, minted.key) from error
         return Position(partition, appended.offset, appended.item_index)

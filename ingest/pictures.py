@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
+from infra import failpoints
 from infra.http.problems import Problem, bad_field
 from infra.media.header import CONTENT_TYPES, SNIFF_BYTES, Format, HeaderUnreadable, ImageHeader, read_header, sniff
 from infra.s3.store import ObjectStore, ObjectTooLarge, StoreUnavailable
@@ -63,7 +64,9 @@ async def store_picture(objects: ObjectStore, key: str, chunks: AsyncGenerator[b
     try:
         first = await anext(checked)  # the generator gives its first bytes only once the format is known
         content_type = CONTENT_TYPES[picture.format]
+        failpoints.passed("gateway.put-object.before")
         stored = await objects.put_stream(key, _with_first(first, checked), content_type, wanted.bytes_max)
+        failpoints.passed("gateway.put-object.after")
     except ObjectTooLarge as error:
         raise wanted.too_large() from error
     except StoreUnavailable as error:

@@ -26,7 +26,7 @@ from infra.postgres.outcomes import (
 from infra.postgres.pool import UNAVAILABLE
 from infra.postgres.positions import reached_positions
 from infra.postgres.readers import Reads
-from infra.postgres.spending import Spending, spending_of
+from infra.postgres.spending import AccountPlan, Spending, plan_of, spending_of
 from ingest.envelopes import unavailable
 from ingest.ports import Size
 from schemas.positions import Position
@@ -107,6 +107,13 @@ class PostgresReadSide:
     async def spending(self, account: str, partition: int) -> Spending | None:
         try:
             return await spending_of(self._reads, account, partition)
+        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+            _log.warning("read-side-did-not-answer", reason=str(error))
+            return None
+
+    async def plan(self, account: str, partition: int) -> AccountPlan | None:
+        try:
+            return await plan_of(self._reads, account, partition)
         except (*UNAVAILABLE, asyncpg.PostgresError) as error:
             _log.warning("read-side-did-not-answer", reason=str(error))
             return None

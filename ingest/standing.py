@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from infra.http.documents import job_document
 from infra.postgres.outcomes import TERMINAL, JobOutcome
 from schemas.commands import EngineRun, Json, StoredObject
+from schemas.event_base import WindowUse
 from schemas.replies import JobDecided, JobEndedAnswer
 
 
@@ -18,6 +19,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One job. `cost` None: not decided as far as is known; then `status` is `pending`.
 
     `balance` is what the account can spend after the job's last booking, `position` where that was decided.
+    `windows` is what the account's windows had used after it was accepted; None where only the read models know.
     When it was accepted, what came of the job and when (`ended_ms`, UTC ms) is told by replies and by the read model
     alike. The other times, `model`, `params` and `input` are told by the read model alone: None until it was asked.
     """
@@ -44,6 +46,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     model: str | None = None
     params: Mapping[str, Json] | None = None
     input: str | None = None
+    windows: tuple[WindowUse, ...] | None = None
 
     @property
     def is_decided(self) -> bool:
@@ -86,6 +89,7 @@ def of_decision(answer: JobDecided, position: str) -> Standing:
         balance=answer.balance,
         position=position,
         accepted_ms=answer.decided_ms or None,
+        windows=answer.windows or None,
     )
 
 
@@ -116,4 +120,4 @@ def after_end(before: Standing, end: JobEndedAnswer, position: str) -> Standing:
     )
 
 
-_OF_OUTCOME = tuple(name for name in Standing.__struct_fields__ if name != "job")
+_OF_OUTCOME = tuple(name for name in Standing.__struct_fields__ if name not in ("job", "windows"))

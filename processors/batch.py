@@ -4,6 +4,7 @@ Pure but for the store it evolves. Nothing that can be read of a record is lost 
 item becomes `command-unreadable` at its own place, and the rest of the record is decided (design section 2, point 10).
 """
 
+from infra import failpoints
 from infra.kafka.ports import Outgoing, Record
 from processors import metrics
 from processors.accounts.state import Progress, Suspect, position_key, suspect_key
@@ -154,6 +155,7 @@ class Batch:
         """The draft and its records; whatever goes wrong in making either is the command's own trouble."""
         due = self._store_due(time_ms) if isinstance(envelope.command, Tick) else ()
         try:
+            failpoints.passed("processor.decide.before")
             draft = decide(self._store.read, envelope, place, time_ms, due)
             return draft, draft_records(draft, self._addressing)
         except Exception as error:

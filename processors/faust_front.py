@@ -31,6 +31,7 @@ from faust.types import TP as TP
 from faust.types import ConsumerMessage
 from yarl import URL
 
+from infra import failpoints
 from infra.kafka.ports import Record
 from infra.settings import KafkaSettings
 
@@ -133,7 +134,12 @@ class Consumer(driver.Consumer):
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         begun = self.thread.member.offsets_to_commit()
-        return bool(begun) and bool(await self._thread.commit(dict(begun)))
+        if not begun:
+            return False
+        failpoints.passed("dispatcher.offsets.before")
+        committed = bool(await self._thread.commit(dict(begun)))
+        failpoints.passed("dispatcher.offsets.after")
+        return committed
 
     async def perform_seek(self) -> None:
         self.thread.member.positions_lost()

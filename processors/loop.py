@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 import structlog
 from msgspec.structs import replace
 
+from infra import failpoints
 from infra.clock import Clock
 from infra.ids import IdSource
 from infra.kafka.ports import Appender, LogReader, OutcomeUnknown, Overloaded, Record, TransactionalLog
@@ -105,8 +106,11 @@ class PartitionOwner:
     async def run(self) -> None:
         """Own the partition until cancelled; raises whatever made that impossible."""
         started = time.perf_counter()
+        failpoints.passed("processor.fence.before")
         await self._ports.transactions.initialise()
+        failpoints.passed("processor.fence.after")
         self._store = await load_store(self._ports.reader, self.partition)
+        failpoints.passed("processor.load.after")
         self._progress = self._store.progress()
         metrics.TAKEOVERS.inc()
         self._taken_over.set()
@@ -179,16 +183,20 @@ class PartitionOwner:
         await self._commit(batch)
         if failure is not None:
             suspect = suspect_record(self._store, failure.place, self._progress.time_ms)
+            failpoints.passed("processor.suspect.before")
             await self._ports.transactions.commit([suspect])
+            failpoints.passed("processor.suspect.after")
             raise failure
 
     async def _commit(self, batch: Batch) -> None:
         records = batch.records()
         if not records:
             return
+        failpoints.passed("processor.transaction.before")
         started = time.perf_counter()
         await self._ports.transactions.commit(records)
         self._progress = batch.progress
+        failpoints.passed("processor.transaction.after")
         metrics.TRANSACTION_SECONDS.observe(time.perf_counter() - started)
         batch.count(len(self._store))
 
@@ -206,7 +214,9 @@ class PartitionOwner:
         self._last_tick_ms = now_ms
         envelope = Envelope(self._ports.ids.mint("cmd"), self._store.stream, "", Tick(), now_ms, actor="system")
         try:
+            failpoints.passed("processor.tick.before")
             await self._ports.ticks.append(self.partition, encode_command(envelope))
+            failpoints.passed("processor.tick.after")
         except (OutcomeUnknown, Overloaded):
             log.warning("tick not acknowledged", partition=self.partition)  # the next one follows in a second
         return TICK_EVERY_MS

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import structlog
 
+from infra import failpoints
 from infra.clock import Clock
 from infra.kafka.ports import LogReader, ReadFault
 from schemas.topics import COMMANDS
@@ -50,7 +51,9 @@ async def keep_trimmed(
                 begin = await reader.begin_offset(COMMANDS, partition)
                 offset = await trim_offset(reader, partition, next_offset, clock.now_ms())
                 if offset > begin:
+                    failpoints.passed("processor.trim.before")
                     await trimmer.delete_before(COMMANDS, partition, offset)
+                    failpoints.passed("processor.trim.after")
                     log.info("commands trimmed", partition=partition, before=offset)
             except Exception as error:  # an hour later is soon enough; the partition itself is not touched
                 log.warning("commands not trimmed", partition=partition, error=repr(error))

@@ -6,6 +6,7 @@ how to call the engine. Everything here is pure; the file is read by whoever com
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -112,15 +113,18 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         return frozenset(name for name, parameter in self.parameters.items() if parameter.personal)
 
 
-class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """All models of a deployment under one version text, which changes with any change of content."""
+class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, eq=False):
+    """All models of a deployment under one version text, which changes with any change of content.
+
+    One is equal to itself alone, so that what is made of it is kept for it (`functools.lru_cache`).
+    """
 
     version: str
     models: tuple[Entry, ...]
 
     def entry(self, slug: str) -> Entry | None:
         """The model of this slug, or None."""
-        return next((entry for entry in self.models if entry.slug == slug), None)
+        return _by_slug(self).get(slug)
 
     def of_deployment(self, deployment: str) -> "Catalogue":
         """What this deployment offers: models that are on everywhere or on here."""
@@ -130,6 +134,11 @@ class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     def with_models(self, more: tuple[Entry, ...]) -> "Catalogue":
         """These models and more, such as those of a deployment's own models folder. Raises CatalogueInvalid."""
         return _checked(msgspec.structs.replace(self, models=(*self.models, *more)))
+
+
+@lru_cache(maxsize=8)
+def _by_slug(catalogue: Catalogue) -> Mapping[str, Entry]:
+    return {entry.slug: entry for entry in reversed(catalogue.models)}
 
 
 def parse_catalogue(content: bytes) -> Catalogue:

@@ -6,6 +6,7 @@ Records of `replies` are keyed by gateway incarnation; a value is a JSON array o
 import msgspec
 
 from schemas.commands import EngineRun, StoredObject
+from schemas.event_base import WindowUse
 from schemas.refusals import AnyRefusal
 
 
@@ -16,7 +17,8 @@ class Answer(msgspec.Struct, frozen=True, tag_field="kind", gc=False):
 class JobDecided(Answer, frozen=True, omit_defaults=True, tag="job-decided"):
     """The job was accepted at `decided_ms` (now, or earlier under the same key; 0 where that is not known).
 
-    `position` in the reply is where it was decided.
+    `position` in the reply is where it was decided. `windows` is what the account's windows have used after it; empty
+    where its plan has none, and in the answer to a repeat.
     """
 
     job: str
@@ -24,6 +26,7 @@ class JobDecided(Answer, frozen=True, omit_defaults=True, tag="job-decided"):
     cost: int
     balance: int
     decided_ms: int = 0
+    windows: tuple[WindowUse, ...] = ()
 
 
 class GroupDecided(Answer, frozen=True, omit_defaults=True, tag="group-decided"):

@@ -37,6 +37,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier
 from yoyo import get_backend, read_migrations
 
+from infra import failpoints
 from infra.errors import OperatorError
 from infra.postgres.generations import (
     MIGRATIONS,
@@ -60,6 +61,7 @@ def migrate(dsn: str, folder: Path = MIGRATIONS, models: Sequence[str] = MODELS)
     """
     with psycopg.connect(dsn, autocommit=True, connect_timeout=10) as session:
         session.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        failpoints.passed("projector.migrate.before")
         apply_folder(session, dsn, _BASE, folder)
         found_live(session, models)
         if _pending(session, folder, models):
@@ -69,6 +71,7 @@ def migrate(dsn: str, folder: Path = MIGRATIONS, models: Sequence[str] = MODELS)
         with session.transaction():
             session.execute("SELECT pg_advisory_xact_lock(%s)", (SWITCH_LOCK,))
             set_default_path(session)
+        failpoints.passed("projector.migrate.after")
 
 
 def migrate_when_up(dsn: str, deadline_s: float = 60.0) -> None:

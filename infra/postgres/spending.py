@@ -24,6 +24,10 @@ SELECT p.plan AS terms, a.product, a.plan, a.since_ms,
             AND status IN ('accepted', 'queued') GROUP BY lane) q) AS waiting
 FROM partitions p LEFT JOIN accounts a ON a.account = $1 WHERE p.partition = $2 AND p.plan IS NOT NULL
 """
+_PLAN = """
+SELECT p.plan AS terms, a.plan
+FROM partitions p LEFT JOIN accounts a ON a.account = $1 WHERE p.partition = $2 AND p.plan IS NOT NULL
+"""
 _plan_decoder = msgspec.json.Decoder(Plan)
 _windows_decoder = msgspec.json.Decoder(list[tuple[str, int, int]])
 _lots_decoder = msgspec.json.Decoder(list[tuple[str, int, int | None, int]])
@@ -45,6 +49,19 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
     waiting: Mapping[str, int] = {}
 
 
+class AccountPlan(msgspec.Struct, frozen=True):
+    """The plan in force, and under which name the account has it; None for one that is not open."""
+
+    plan: Plan
+    name: str | None = None
+
+
+async def plan_of(reads: Reads, account: str, partition: int) -> AccountPlan | None:
+    """The account's plan; None while none is in force. Raises asyncpg's errors."""
+    row = await reads.row(_PLAN, account, partition)
+    return None if row is None else AccountPlan(_plan_in_force(row["terms"]), row["plan"])
+
+
 async def spending_of(reads: Reads, account: str, partition: int) -> Spending | None:
     """The account's standing; None while no plan is in force. Raises asyncpg's errors."""
     row = await reads.row(_ACCOUNT, account, partition)
@@ -52,13 +69,13 @@ async def spending_of(reads: Reads, account: str, partition: int) -> Spending | 
 
 
 @lru_cache(maxsize=16)
-def _plan_of(text: str) -> Plan:
+def _plan_in_force(text: str) -> Plan:
     """The plan in force, decoded once for all requests."""
     return _plan_decoder.decode(text)
 
 
 def _spending(row: asyncpg.Record) -> Spending:
-    plan = _plan_of(row["terms"])
+    plan = _plan_in_force(row["terms"])
     if row["product"] is None:
         return Spending(plan=plan)
     return Spending(

@@ -5,11 +5,13 @@ removed. Then the picture is an asset under a key of its own, and the job under 
 bytes and fields, whatever asset they came as, and its own copy of the picture is taken back. So is that of a job which
 the decider refuses, and the client's key stays free for another try.
 
-What an answer says of usage is what the read models say once they have come to the job's last booking.
+What an answer says of usage is what the decider said with the job, and in the answer to a repeat what the read models
+say once they have come to the job's last booking.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -133,16 +135,19 @@ async def _answer(intake: Intake, who: Who, model: str, original: str, standing:
 
 async def _spent(intake: Intake, who: Who, standing: Standing) -> dict[str, Any]:
     """Usage, limits and entitlements after this job; what nobody says now is null."""
-    known = not standing.is_decided or await _caught_up(intake, standing)
     partition = partition_of(who.account, intake.ports.partitions)
-    spending = await intake.ports.read_side.spending(who.account, partition)
-    plan, name = intake.ports.plan, who.plan
-    if spending is not None:
-        plan, name = spending.plan, spending.plan_name or name
-    terms = plan.terms(who.product, name) or AccountTerms()
+    windows: Sequence[tuple[str, int, int]] | None = None
+    if standing.windows is not None:
+        windows = [(use.kind, use.start_ms, use.units) for use in standing.windows]
+    elif not standing.is_decided or await _caught_up(intake, standing):
+        spending = await intake.ports.read_side.spending(who.account, partition)
+        windows = None if spending is None else spending.windows
+    found = await intake.ports.read_side.plan(who.account, partition)
+    plan, name = (intake.ports.plan, None) if found is None else (found.plan, found.name)
+    terms = plan.terms(who.product, name or who.plan) or AccountTerms()
     usage = wire.unknown_usage(terms)
-    if spending is not None and known:
-        usage = wire.usage_document(terms, spending.windows, intake.ports.clock.now_ms())
+    if windows is not None:
+        usage = wire.usage_document(terms, windows, intake.ports.clock.now_ms())
     limits, entitlements = wire.limits_document(plan), wire.entitlements_document(terms)
     return {"usage": usage, "limits": limits, "entitlements": entitlements}
 

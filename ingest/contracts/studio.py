@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 from msgspec.structs import replace
@@ -36,6 +37,7 @@ from ingest.pictures import Wanted, formats_of
 from ingest.shapes import Preference
 from ingest.standing import Standing
 from ingest.submit import submit
+from schemas.catalogue import Catalogue
 from schemas.identifiers import partition_of
 from schemas.positions import parse_position
 from schemas.wire import studio as wire
@@ -48,7 +50,7 @@ from schemas.wire.studio_errors import (
     error,
     failure,
 )
-from schemas.wire.studio_form import IMAGE, IMAGE_BYTES_MAX, MASK, VIDEO_BYTES_MAX, form_texts, wanted
+from schemas.wire.studio_form import IMAGE, IMAGE_BYTES_MAX, MASK, PRODUCT, VIDEO_BYTES_MAX, form_texts, wanted
 from schemas.wire.studio_paths import EXTENSIONS, Media, media_at, media_kind, number_of, request_id
 
 _SEED_DOMAIN = b"darkroom seed of a generation\n"
@@ -148,9 +150,7 @@ async def _received(
 ) -> tuple[CheckedJob, Sequence[FormFile]]:
     """The job and the stored files that it works on. Raises Problem; then none is stored."""
     objects, ids = intake.ports.objects, intake.ports.ids
-    formats = formats_of(who.product)
-    files = {name: Files(Wanted(name, formats, IMAGE_BYTES_MAX, status=400)) for name in (IMAGE, MASK)}
-    shape = FormShape(texts=form_texts(intake.ports.catalogue), files=files, bytes_max=VIDEO_BYTES_MAX)
+    shape = _shape(intake.ports.catalogue)
     async with intake.uploads.taken(who.account):
         form = await receive_form(request, objects, lambda _, __: f"{who.account}/{ids.mint('asset')}", shape)
     try:
@@ -160,6 +160,13 @@ async def _received(
         raise
     await discard_all(objects, [key for key in form.stored if key not in map(_key, taken)])
     return job, taken
+
+
+@lru_cache(maxsize=8)
+def _shape(catalogue: Catalogue) -> FormShape:
+    formats = formats_of(PRODUCT)
+    files = {name: Files(Wanted(name, formats, IMAGE_BYTES_MAX, status=400)) for name in (IMAGE, MASK)}
+    return FormShape(texts=form_texts(catalogue), files=files, bytes_max=VIDEO_BYTES_MAX)
 
 
 def _checked(intake: Intake, who: Who, form: Form, seed: int) -> tuple[CheckedJob, Sequence[FormFile]]:

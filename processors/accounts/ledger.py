@@ -24,6 +24,12 @@ def used_units(account: Account, kind: str, start_ms: int) -> int:
     return 0
 
 
+def used_windows(account: Account, terms: AccountTerms, time_ms: int) -> tuple[WindowUse, ...]:
+    """What the account has used of each window of the terms that is open now."""
+    starts = ((window.kind, window_start_ms(window.kind, time_ms)) for window in terms.windows)
+    return tuple(WindowUse(kind, start_ms, used_units(account, kind, start_ms)) for kind, start_ms in starts)
+
+
 def windows_of(terms: AccountTerms, time_ms: int) -> tuple[WindowUse, ...]:
     """What one job takes from each window of the terms at this time."""
     return tuple(WindowUse(w.kind, window_start_ms(w.kind, time_ms), 1) for w in terms.windows)

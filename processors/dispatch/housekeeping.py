@@ -13,6 +13,7 @@ too, because the bytes that an erasure promised to delete matter more than an up
 
 from __future__ import annotations
 
+from infra import failpoints
 from infra.clock import Clock
 from infra.logs import get_logger
 from infra.s3.store import ObjectStore, StoreUnavailable
@@ -39,7 +40,9 @@ class Housekeeper:
             _log.error("purge-refused", purge=item.purge, account=item.account, names=stranger)
             return
         try:
+            failpoints.passed("dispatcher.delete-bytes.before")
             deleted = await self._delete(item)
+            failpoints.passed("dispatcher.delete-bytes.after")
         except StoreUnavailable as error:
             metrics.PURGES.labels("store-unavailable").inc()
             _log.warning("purge-interrupted", purge=item.purge, error=str(error))
@@ -52,6 +55,7 @@ class Housekeeper:
         metrics.PURGED_OBJECTS.inc(deleted)
         _log.info("purged", purge=item.purge, account=item.account, objects=deleted)
         await self._sender.send(item, RecordPurge(item.purge), self._clock.now_ms() + SEND_FOR_MS)
+        failpoints.passed("dispatcher.purged.after")
 
     async def _delete(self, item: PurgeItem) -> int:
         deleted = len(item.keys)

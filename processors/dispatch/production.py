@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from infra import failpoints
 from infra.ids import IdSource
 from infra.media.header import CONTENT_TYPES, VIDEO_CONTENT_TYPES, Format
 from infra.s3.store import ObjectStore
@@ -127,7 +128,9 @@ class Producer:
 
     async def _put(self, key: str, content: bytes, content_type: str, form: str, size: tuple[int, int]) -> StoredObject:
         with metrics.stage("store"):
+            failpoints.passed("dispatcher.put-result.before")
             stored = await self._with.store.put(key, content, content_type)
+            failpoints.passed("dispatcher.put-result.after")
         return StoredObject(stored.key, stored.size, stored.sha256, form, *size)
 
 

@@ -19,6 +19,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
+from infra import failpoints
 from infra.clock import Clock
 from infra.ids import IdSource
 from infra.logs import bind_trace, get_logger
@@ -87,9 +88,7 @@ class Runner:
 
     async def _work_and_report(self, item: WorkItem, decision: Begin) -> None:
         began = time.perf_counter()
-        started = asyncio.create_task(
-            self._ports.sender.send(item, AttemptStarted(item.job, item.attempt, self._dispatcher), item.lease_until_ms)
-        )
+        started = asyncio.create_task(self._started(item))
         try:
             async with self._lease_kept(item, decision):
                 outcome = await self._outcome(item, decision)
@@ -101,6 +100,13 @@ class Runner:
             raise
         finally:
             started.cancel()
+
+    async def _started(self, item: WorkItem) -> None:
+        """Tell the decider that the attempt has begun."""
+        failpoints.passed("dispatcher.started.before")
+        command = AttemptStarted(item.job, item.attempt, self._dispatcher)
+        await self._ports.sender.send(item, command, item.lease_until_ms)
+        failpoints.passed("dispatcher.started.after")
 
     async def _outcome(self, item: WorkItem, decision: Begin) -> Succeeded | Failed:
         """Work, trying again where that may help; whatever goes wrong becomes a failure with a name."""
@@ -128,7 +134,9 @@ class Runner:
         metrics.OUTCOMES.labels(item.model, label).inc()
         _log.info("attempt-ended", job=item.job, attempt=item.attempt, model=item.model, outcome=label)
         command = RecordOutcome(item.job, item.attempt, outcome)
+        failpoints.passed("dispatcher.outcome.before")
         await self._ports.sender.send(item, command, max(item.run_until_ms, item.lease_until_ms))
+        failpoints.passed("dispatcher.outcome.after")
 
     @asynccontextmanager
     async def _lease_kept(self, item: WorkItem, decision: Begin) -> AsyncGenerator[None]:
@@ -146,7 +154,9 @@ class Runner:
             await asyncio.sleep(every_s)
             metrics.RENEWALS.inc()
             until_ms = self._ports.clock.now_ms() + decision.renew_every_ms
+            failpoints.passed("dispatcher.lease.before")
             await self._ports.sender.send(item, RenewLease(item.job, item.attempt), until_ms)
+            failpoints.passed("dispatcher.lease.after")
 
     def _remaining_s(self, decision: Begin) -> float:
         return max(0.001, (decision.run_until_ms - self._ports.clock.now_ms()) / 1000)

@@ -58,8 +58,9 @@ def submit_job(draft: Draft, command: cmd.SubmitJob) -> None:
         return
     _accept(draft, priced, terms, plan, None, command.client_waits_until_ms, reuse)
     draw(draft, priced.lane)
-    balance = draft.header(account).available
-    answer = JobDecided(command.job, "accepted", priced.cost, balance, draft.time_ms)
+    header = draft.header(account)
+    windows = ledger.used_windows(header, terms, draft.time_ms)
+    answer = JobDecided(command.job, "accepted", priced.cost, header.available, draft.time_ms, windows)
     draft.answer(draft.envelope.reply, account, answer)
 
 
@@ -241,7 +242,8 @@ def _reused(draft: Draft, priced: Priced, reuse: str, terms: AccountTerms, plan:
     if terms.originals == "purge" and job.input is not None and original is not None:
         end_asset(draft, account, job.input, original, "original-processed")
     address = draft.envelope.reply
-    draft.answer(address, account, JobDecided(job.job, "succeeded", 0, header.available, draft.time_ms))
+    windows = ledger.used_windows(header, terms, draft.time_ms)
+    draft.answer(address, account, JobDecided(job.job, "succeeded", 0, header.available, draft.time_ms, windows))
     ended = JobEndedAnswer(
         job.job,
         "succeeded",

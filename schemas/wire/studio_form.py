@@ -9,6 +9,7 @@ fields count as not sent.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -61,11 +62,13 @@ class Wanted(msgspec.Struct, frozen=True):
         return self.entry.mask == "required"
 
 
+@lru_cache(maxsize=8)
 def shown_models(catalogue: Catalogue) -> Mapping[str, Entry]:
     """The models that people choose from, by slug, in the catalogue's order."""
     return {entry.slug: entry for entry in catalogue.models if entry.info is not None and PRODUCT in entry.products}
 
 
+@lru_cache(maxsize=8)
 def form_texts(catalogue: Catalogue) -> Mapping[str, int]:
     """The form's text fields, and the most characters of each."""
     texts = {_MODEL: _TEXT_CHARS_MAX, _PROMPT: PROMPT_CHARS_MAX}

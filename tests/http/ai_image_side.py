@@ -15,6 +15,7 @@ from infra.postgres.spending import Spending
 from infra.settings import Settings
 from schemas.amounts import DAY_MS
 from schemas.commands import DeleteAsset, EngineRun, Envelope, RegisterAsset, StoredObject, SubmitJob
+from schemas.event_base import WindowUse
 from schemas.identifiers import account_id
 from schemas.replies import AnyAnswer, AssetAccepted, JobDecided, JobEndedAnswer
 from tests.http.fakes import DEPLOYMENT, IDENTIFIER_KEY, NOW_MS, Side, make_side
@@ -36,7 +37,9 @@ def make_enhancer(folder: Path, limits: LimitSettings | None = None) -> Side:
     return side
 
 
-def decides(ends: Ends, job: str | None = None) -> Callable[[Envelope], Sequence[AnyAnswer]]:
+def decides(
+    ends: Ends, job: str | None = None, windows: tuple[WindowUse, ...] = ()
+) -> Callable[[Envelope], Sequence[AnyAnswer]]:
     """A decider that accepts all; `ends` tells how a job ends, None: not yet. `job` is the one that a repeat gets."""
 
     def script(envelope: Envelope) -> Sequence[AnyAnswer]:
@@ -46,7 +49,7 @@ def decides(ends: Ends, job: str | None = None) -> Callable[[Envelope], Sequence
             case SubmitJob() as command:
                 made = job or command.job
                 end = ends(made)
-                return [JobDecided(made, "accepted", 0, 0), *([] if end is None else [end])]
+                return [JobDecided(made, "accepted", 0, 0, windows=windows), *([] if end is None else [end])]
             case _:
                 return []
 

@@ -111,6 +111,18 @@ def test_the_last_credit_can_be_spent() -> None:
     assert opened(opening_credits=1).when(submit("job_1")).types[:2] == ["job-accepted", "credits-reserved"]
 
 
+def test_the_answer_tells_what_the_windows_have_used_and_a_repeats_does_not() -> None:
+    world = opened(windows=(WindowTerms("day", 9), WindowTerms("month", 9)), in_flight_jobs_max=9)
+    world = world.given(submit("job_1"))
+    start_ms = T0 - 8 * HOUR
+    month_ms = start_ms - (world.header().windows[0].start_ms - world.header().windows[1].start_ms)
+    then = world.when(submit("job_2"), reply="r", key=("k", "f"))
+    used = (ev.WindowUse("day", start_ms, 2), ev.WindowUse("month", month_ms, 2))
+    assert then.answers == [("r", JobDecided("job_2", "accepted", 1, 8, T0, used))]
+    again = world.given(submit("job_2"), key=("k", "f")).when(submit("job_3"), reply="r", key=("k", "f"))
+    assert again.answers == [("r", JobDecided("job_2", "accepted", 1, 8, T0))]
+
+
 def test_terms_without_a_balance_reserve_no_units_but_the_windows() -> None:
     world = opened(uses_balance=False, opening_credits=0, windows=(WindowTerms("day", 2),))
     then = world.when(submit("job_1", "dear"))
