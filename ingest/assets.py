@@ -19,7 +19,7 @@ from infra.s3.store import StoreUnavailable
 from infra.sealing.content import ASSET, AssetSecrets, encode_secrets
 from ingest.idempotency import outcome_unknown
 from ingest.intake import Intake, Minted, Who, caller_as_who
-from ingest.pictures import Wanted, formats_of
+from ingest.pictures import Wanted
 from ingest.uploads import receive_upload
 from schemas.commands import RegisterAsset, StoredObject
 from schemas.positions import Position
@@ -58,7 +58,7 @@ async def upload_asset(request: Request) -> Response:
     minted = intake.minted(request)
     asset = minted.id("asset")
     async with intake.uploads.taken(who.account):
-        wanted = Wanted("file", formats_of(who.product))
+        wanted = Wanted("file")
         upload = await receive_upload(request, intake.ports.objects, f"{who.account}/{asset}", wanted)
     new = NewAsset(asset=asset, object=upload.object, file_name=upload.file_name, album=upload.album)
     content = [upload.object.sha256, upload.file_name, *([upload.album] if upload.album else ())]

@@ -20,8 +20,6 @@ from schemas.commands import StoredObject
 FILE_BYTES_MAX = 10 << 20
 PIXELS_MAX = 64_000_000
 _ALL: tuple[Format, ...] = tuple(CONTENT_TYPES)
-_THREE: tuple[Format, ...] = ("jpeg", "png", "webp")
-_FORMATS: dict[str, tuple[Format, ...]] = {"ai-image": _THREE}  # its document names three types
 _NAMES = {"jpeg": "JPEG", "png": "PNG", "webp": "WebP", "heic": "HEIC"}
 
 
@@ -47,11 +45,6 @@ class Wanted:
     def too_large(self) -> Problem:
         """The problem of too many bytes."""
         return self.refused(f"The picture has more than {self.bytes_max} bytes.", 413, "content-too-large")
-
-
-def formats_of(product: str) -> tuple[Format, ...]:
-    """The formats that a product takes."""
-    return _FORMATS.get(product, _ALL)
 
 
 async def store_picture(objects: ObjectStore, key: str, chunks: AsyncGenerator[bytes], wanted: Wanted) -> StoredObject:

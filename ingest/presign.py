@@ -26,7 +26,7 @@ from infra.s3.store import ObjectNotFound, ObjectStore, StoreUnavailable
 from ingest.asset_shapes import CompleteRequest, PresignRequest, complete_decoder, presign_decoder
 from ingest.assets import NewAsset, Registered, asset_answer, discard, register
 from ingest.intake import Intake, Minted, Who, caller_as_who
-from ingest.pictures import Wanted, formats_of, store_away, store_picture
+from ingest.pictures import Wanted, store_away, store_picture
 from schemas.cloudevents import rfc3339
 from schemas.positions import parse_position
 
@@ -62,7 +62,7 @@ async def complete_upload(request: Request) -> Response:
     if _ASSET.fullmatch(asset) is None:
         raise _nothing_put(asset)
     body = await optional_json_body(request, complete_decoder, CompleteRequest())
-    wanted = Wanted("file", formats_of(who.product))
+    wanted = Wanted("file")
     incoming = _incoming(who, asset)
     key = f"{who.account}/{intake.ports.ids.mint('asset')}"
     async with intake.uploads.taken(who.account):

@@ -22,7 +22,7 @@ from infra.remote.fetch import RemoteFetcher, RemoteRefused
 from ingest.asset_shapes import fetch_decoder
 from ingest.assets import NewAsset, Registered, asset_answer, register
 from ingest.intake import Intake, Minted, Who, caller_as_who
-from ingest.pictures import Wanted, formats_of, store_picture
+from ingest.pictures import Wanted, store_picture
 from ingest.shapes import JobInput
 from schemas.commands import StoredObject
 from schemas.positions import parse_position
@@ -81,7 +81,7 @@ def own_asset(base_url: str, account: str, url: str) -> str | None:
 
 
 async def _fetched(intake: Intake, who: Who, asset: str, url: str, field: str) -> StoredObject:
-    wanted = Wanted(field, formats_of(who.product), status=400)
+    wanted = Wanted(field, status=400)
     async with intake.fetches.taken(who.account):
         chunks = _chunks(intake.ports.remote, url, wanted)
         return await store_picture(intake.ports.objects, f"{who.account}/{asset}", chunks, wanted)

@@ -29,7 +29,7 @@ from ingest.contracts.support import asset_of, checked_job, delete_unused, take_
 from ingest.forms import Files, Form, FormFile, FormShape, discard_all, receive_form
 from ingest.intake import Intake, Minted, Who, caller_as_who
 from ingest.jobs import CheckedJob, input_problem
-from ingest.pictures import Wanted, formats_of
+from ingest.pictures import Wanted
 from ingest.standing import Standing
 from ingest.submit import submit
 from schemas.identifiers import partition_of
@@ -38,10 +38,10 @@ from schemas.positions import parse_position
 from schemas.refusals import JobUnknown
 from schemas.wire import ai_image as wire
 from schemas.wire.ai_image_errors import IMAGE_REQUIRED, failure, invalid
-from schemas.wire.ai_image_request import FORM_TEXTS, asked
+from schemas.wire.ai_image_request import FORM_TEXTS, FORMATS, asked
 
 _IMAGE = "image"
-_FORM = FormShape(texts=FORM_TEXTS, files={_IMAGE: Files(Wanted(_IMAGE, formats_of(wire.PRODUCT), status=400))})
+_FORM = FormShape(texts=FORM_TEXTS, files={_IMAGE: Files(Wanted(_IMAGE, FORMATS, status=400))})
 _CATCH_UPS = 3
 
 

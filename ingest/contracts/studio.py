@@ -33,7 +33,7 @@ from ingest.contracts.support import asset_of, checked_job, delete_unused, take_
 from ingest.forms import Files, Form, FormFile, FormShape, discard_all, receive_form
 from ingest.intake import Intake, Minted, Who, caller_as_who
 from ingest.jobs import CheckedJob, input_problem
-from ingest.pictures import Wanted, formats_of
+from ingest.pictures import Wanted
 from ingest.shapes import Preference
 from ingest.standing import Standing
 from ingest.submit import submit
@@ -50,7 +50,7 @@ from schemas.wire.studio_errors import (
     error,
     failure,
 )
-from schemas.wire.studio_form import IMAGE, IMAGE_BYTES_MAX, MASK, PRODUCT, VIDEO_BYTES_MAX, form_texts, wanted
+from schemas.wire.studio_form import IMAGE, IMAGE_BYTES_MAX, MASK, VIDEO_BYTES_MAX, form_texts, wanted
 from schemas.wire.studio_paths import EXTENSIONS, Media, media_at, media_kind, number_of, request_id
 
 _SEED_DOMAIN = b"darkroom seed of a generation\n"
@@ -164,8 +164,7 @@ async def _received(
 
 @lru_cache(maxsize=8)
 def _shape(catalogue: Catalogue) -> FormShape:
-    formats = formats_of(PRODUCT)
-    files = {name: Files(Wanted(name, formats, IMAGE_BYTES_MAX, status=400)) for name in (IMAGE, MASK)}
+    files = {name: Files(Wanted(name, bytes_max=IMAGE_BYTES_MAX, status=400)) for name in (IMAGE, MASK)}
     return FormShape(texts=form_texts(catalogue), files=files, bytes_max=VIDEO_BYTES_MAX)
 
 

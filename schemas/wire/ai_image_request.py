@@ -23,6 +23,8 @@ _TAKEN = dict(zip(SLUGS, (("scale",), ("face_enhance",), ("face_enhance",), _IMG
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 
 
+FORMATS: tuple[Literal["jpeg", "png", "webp"], ...] = ("jpeg", "png", "webp")
+"""The types of pictures that the document names."""
 FORM: Mapping[str, Any] = files_schema(
     ("image", "model"),
     image=FILE,
