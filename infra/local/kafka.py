@@ -10,6 +10,7 @@ import asyncio
 import base64
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local.component import Component, kafka_answers, nothing
@@ -21,31 +22,44 @@ _HEAP_MIB = 384
 _HOST = "127.0.0.1"
 
 
+@dataclass(frozen=True)
+class Listeners:
+    """Ports of the broker and of its controller; where there is a detour, one of the broker's for those who take it.
+
+    A broker tells clients of its second listener to come to ``detour_port``, where a proxy listens.
+    """
+
+    port: int
+    controller_port: int
+    second_port: int | None = None
+    detour_port: int | None = None
+
+
 def kafka_component(
-    folder: Path, port: int, controller_port: int, when_healthy: Callable[[], Awaitable[None]] = nothing
+    folder: Path, listeners: Listeners, when_healthy: Callable[[], Awaitable[None]] = nothing
 ) -> Component:
     """Kafka with its log in ``folder``; ``when_healthy`` makes the topics."""
 
     async def command() -> Command:
-        await asyncio.to_thread(_prepare, folder, port, controller_port)
+        await asyncio.to_thread(_prepare, folder, listeners)
         return Command(_kafka("kafka.Kafka", str(folder / "server.properties")), inherited(drop=("KAFKA_OPTS",)))
 
     return Component(
         name="kafka",
-        endpoint=f"{_HOST}:{port}",
+        endpoint=f"{_HOST}:{listeners.port}",
         command=command,
-        healthy=lambda: kafka_answers(_HOST, port),
+        healthy=lambda: kafka_answers(_HOST, listeners.port),
         memory_cap_bytes=1 << 30,
         when_healthy=when_healthy,
         stop_limit_s=15.0,
     )
 
 
-def _prepare(folder: Path, port: int, controller_port: int) -> None:
+def _prepare(folder: Path, listeners: Listeners) -> None:
     """Write the settings, and format the log directory at the first start."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = folder / "server.properties"
-    rows = (f"{name}={value}" for name, value in _settings(folder / "log", port, controller_port).items())
+    rows = (f"{name}={value}" for name, value in _settings(folder / "log", listeners).items())
     settings.write_text("\n".join(rows) + "\n", encoding="utf-8")
     if (folder / "log" / "meta.properties").exists():
         return
@@ -61,16 +75,21 @@ def _kafka(*main: str) -> tuple[str, ...]:
     return java_command("kafka.jars", _HEAP_MIB, properties, main)
 
 
-def _settings(log: Path, port: int, controller_port: int) -> dict[str, object]:
+def _settings(log: Path, listeners: Listeners) -> dict[str, object]:
+    controller_port, bound = listeners.controller_port, [f"PLAINTEXT://{_HOST}:{listeners.port}"]
+    advertised = list(bound)
+    if listeners.detour_port is not None:
+        bound.append(f"DETOUR://{_HOST}:{listeners.second_port}")
+        advertised.append(f"DETOUR://{_HOST}:{listeners.detour_port}")
     return {
         "process.roles": "broker,controller",
         "node.id": 1,
         "controller.quorum.voters": f"1@{_HOST}:{controller_port}",
-        "listeners": f"PLAINTEXT://{_HOST}:{port},CONTROLLER://{_HOST}:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{_HOST}:{port}",
+        "listeners": ",".join([*bound, f"CONTROLLER://{_HOST}:{controller_port}"]),
+        "advertised.listeners": ",".join(advertised),
         "inter.broker.listener.name": "PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,DETOUR:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "log.dirs": log,
         # Topics are made by the program that knows their settings, never by a typing error.
         "auto.create.topics.enable": "false",

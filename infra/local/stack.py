@@ -6,13 +6,14 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from infra.local.component import Component, http_ok, nothing
+from infra.local.detours import KAFKA_LISTENER, detours_of
 from infra.local.errors import LocalError
-from infra.local.kafka import kafka_component
+from infra.local.kafka import Listeners, kafka_component
 from infra.local.layout import (
     FORMAT,
     Layout,
@@ -80,11 +81,13 @@ def open_stack(layout: Layout, options: Options) -> StackFile:
     if "gateway-0" in options.only and not is_free(options.port, options.host):
         raise LocalError(f"Port {options.port} is taken: stop what listens there, or choose another one with --port.")
     make_secrets(layout)
-    ports = plan_ports(known, tuple(WORKERS))
+    deployment = known.deployment if known else "local"
+    detour = (KAFKA_LISTENER,) if "kafka" in detours_of(os.environ, deployment) else ()
+    ports = plan_ports(known, (*WORKERS, *detour))
     host = _HOST if options.host in ("0.0.0.0", "::") else options.host
     stack = StackFile(
         format=FORMAT,
-        deployment=known.deployment if known else "local",
+        deployment=deployment,
         partitions=known.partitions if known else 8,
         url=options.public_url or f"http://{host}:{options.port}",
         host=options.host,
@@ -104,9 +107,14 @@ def settings_of(layout: Layout) -> Settings:
 
 
 def worker_environment(layout: Layout, stack: StackFile, name: str) -> dict[str, str]:
-    """The ``DARKROOM_*`` variables of one worker process."""
-    values = {**_values(layout, stack), "metrics_port": stack.ports[name], "worker_name": name}
-    return dict(_flatten("DARKROOM", values))
+    """The ``DARKROOM_*`` variables of one worker process; it goes by the detours that the environment asks for."""
+    detours = detours_of(os.environ, stack.deployment)
+    through = replace(stack, ports={**stack.ports, **detours})
+    values = {**_values(layout, through), "metrics_port": stack.ports[name], "worker_name": name}
+    environment = dict(_flatten("DARKROOM", values))
+    if "s3" in detours:  # clients are not detoured
+        environment["DARKROOM_S3__PUBLIC_ENDPOINT_URL"] = f"http://{_HOST}:{stack.ports['s3']}"
+    return environment
 
 
 def components(layout: Layout, stack: StackFile, options: Options, hooks: Hooks) -> tuple[Component, ...]:
@@ -124,7 +132,11 @@ def _server(name: str, layout: Layout, stack: StackFile, options: Options, hooks
     settings = Settings.model_validate(_values(layout, stack))
     if name == "kafka":
         make_topics = partial(hooks.make_topics, settings)
-        return kafka_component(layout.root / "kafka", ports["kafka"], ports["kafka-controller"], make_topics)
+        detours = detours_of(os.environ, stack.deployment)
+        listeners = Listeners(
+            ports["kafka"], ports["kafka-controller"], ports.get(KAFKA_LISTENER), detours.get("kafka")
+        )
+        return kafka_component(layout.root / "kafka", listeners, make_topics)
     if name == "s3":
         keys = (settings.s3.access_key, settings.s3.secret_key.get_secret_value())
         return s3_component(layout.root / "s3", ports["s3"], *keys, _BUCKET)

@@ -1,0 +1,75 @@
+"""Where faults strike: one running stack, the detours in front of its servers, and its processes by name."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from infra.local.detours import KAFKA_LISTENER, VARIABLE
+from infra.local.layout import Layout, read_stack_file
+from infra.local.stack import settings_of
+from infra.settings import Settings
+from tests.chaos.faults.fault import Detour, Fault
+from tests.stack import Stack
+
+_UPSTREAMS = {"kafka": KAFKA_LISTENER, "s3": "s3", "postgres": "postgres", "triton": "triton-grpc"}
+
+
+class Arena:
+    """A stack that is up while the context is entered, with the detours that ``faults`` need.
+
+    ``stack`` is spoken to directly, as an operator does; its workers go through the detours.
+    """
+
+    def __init__(self, data: Path, faults: Sequence[Fault], environment: Mapping[str, str] | None = None) -> None:
+        self._data, self._environment = data, environment or {}
+        self._detours: dict[str, Detour] = {f.detour.server: f.detour for f in faults if f.detour is not None}
+        self._exits = AsyncExitStack()
+        self.stack: Stack
+
+    async def __aenter__(self) -> Self:
+        ports = {}
+        for server, detour in self._detours.items():
+            ports[server] = await detour.open(lambda server=server: self.port_of(server))  # type: ignore[misc]
+            self._exits.push_async_callback(detour.close)
+        environment = {**self._environment, **({VARIABLE: json.dumps(ports)} if ports else {})}
+        self.stack = Stack(self._data, environment)
+        self._exits.push_async_callback(asyncio.to_thread, self.stack.kill)
+        await asyncio.to_thread(self.stack.start)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._exits.aclose()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings with the direct ways to all servers."""
+        return settings_of(Layout(self._data))
+
+    def port_of(self, server: str) -> int:
+        """The port at which the server itself listens for those who come by its detour."""
+        stack = read_stack_file(Layout(self._data))
+        assert stack is not None, "the stack has not started yet"
+        return stack.ports[_UPSTREAMS[server]]
+
+    def row(self, name: str) -> dict[str, Any]:
+        """The component's line of the status: ``pid`` (None while it is down), ``healthy``, ``restarts``."""
+        return self.rows()[name]
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """All lines of the status, as the supervisor last wrote them."""
+        told = json.loads(Layout(self._data).status_file.read_text(encoding="utf-8"))
+        return {row["name"]: row for row in told["components"]}
+
+    async def until_healthy(self, *names: str, within_s: float = 180.0) -> None:
+        """Until these components (or all) are healthy at once."""
+        async with asyncio.timeout(within_s):
+            while not all(row["healthy"] for name, row in self.rows().items() if not names or name in names):
+                await asyncio.sleep(0.1)
