@@ -137,7 +137,7 @@ def _applied(values: Sequence[bytes], commands_a_transaction: int) -> tuple[list
                 batch.add(Record(offset, T0 + 20_000 * offset, None, value))
                 events += [record.value for record in batch.records() if record.topic == topics.EVENTS]
                 progress = batch.progress
-    return events, store.values()
+    return events, dict(store.values())
 
 
 DIGEST = """
