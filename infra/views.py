@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+from infra import failpoints
 from infra.clock import Clock
 from infra.ids import IdSource
 from infra.kafka.ports import Appender, NotAppended, OutcomeUnknown
@@ -95,7 +96,9 @@ class ViewSender:
 
     async def _sent(self, envelope: Envelope) -> bool:
         try:
+            failpoints.passed("gateway.note-views.before")
             await self._appender.append(partition_of(envelope.account, self._partitions), encode_command(envelope))
+            failpoints.passed("gateway.note-views.after")
         except NotAppended:
             self._put_back(envelope)
             return False

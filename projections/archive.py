@@ -16,6 +16,7 @@ from eventsourcing.postgres import PostgresAggregateRecorder, PostgresDatastore
 from psycopg import Cursor
 from psycopg.rows import DictRow
 
+from infra import failpoints
 from infra.errors import OperatorError
 from infra.postgres.generations import FIRST, in_state, schema_of
 from projections.feed import Batch
@@ -118,11 +119,14 @@ class PostgresArchive:
         assert self._recorder is not None, "generation comes first"
         events = [stored_event(record.value or b"") for part in batch.values() for record in part]
         try:
+            failpoints.passed("projector.archive.before")
             with self._datastore.get_connection() as connection, connection.transaction():
                 cursor = connection.cursor()
                 self._positions.advance(cursor, moves, "live")
                 self._positions.checked(cursor, moves)
                 self._recorder.insert_batch(cursor, events)
+                failpoints.passed("projector.archive.inside")
+            failpoints.passed("projector.archive.after")
         except _AWAY as error:
             raise StoreFault(str(error)) from error
         return len(events)

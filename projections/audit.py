@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from eventsourcing.persistence import InterfaceError, InternalError, OperationalError
 
+from infra import failpoints
 from infra.logs import get_logger
 from infra.postgres.generations import FIRST, in_state, search_path
 from projections.feed import Batch
@@ -117,12 +118,15 @@ class PostgresAudit:
         """See the port."""
         rows = [row for part in batch.values() for row in fold_accesses(part)]
         try:
+            failpoints.passed("projector.trail.before")
             with self._datastore.get_connection() as connection, connection.transaction():
                 cursor = connection.cursor()
                 cursor.execute("SELECT set_config('search_path', %s, true)", (self._path,))
                 self._positions.advance(cursor, moves, "live")
                 self._positions.checked(cursor, moves)
                 cursor.execute(_INSERT, (rows_json(rows),))
+                failpoints.passed("projector.trail.inside")
+            failpoints.passed("projector.trail.after")
         except _AWAY as error:
             raise StoreFault(str(error)) from error
         return len(rows)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from infra import failpoints
 from infra.logs import get_logger
 from projections.intake import Intake
 from projections.ports import ReadModels
@@ -97,6 +98,7 @@ class Filler:
             if work is not None:
                 moved = True
                 await opened.session.write(work)
+                failpoints.passed("rebuild.fill.after")
                 self._told(intake.left(), work.events)
         return moved
 

@@ -13,6 +13,7 @@ from eventsourcing.persistence import InterfaceError, InternalError, Operational
 from psycopg import Connection, Cursor
 from psycopg.rows import DictRow
 
+from infra import failpoints
 from infra.postgres.generations import SWITCH_LOCK, in_state, search_path
 from infra.postgres.positions import CHANNEL, notices
 from projections.ports import Hole, Move, StoreFault, Tracked, holes_within
@@ -81,6 +82,7 @@ class PostgresReadModels:
     def _write(self, moves: Sequence[Move], rows: Rows, reached: Sequence[Position]) -> list[Hole]:
         encoded = {kind: rows_json(part) for kind, part in rows.items() if kind in STATEMENTS}
         holes = holes_within(rows)
+        failpoints.passed("projector.transaction.before")
         with self._recorder.datastore.get_connection() as connection, connection.transaction():
             with connection.pipeline() as pipeline:
                 self._begin(connection)
@@ -99,6 +101,8 @@ class PostgresReadModels:
             for kind in COPIES:
                 if kind in rows:
                     _copy(connection, kind, rows[kind])
+            failpoints.passed("projector.transaction.inside")
+        failpoints.passed("projector.transaction.after")
         return holes
 
     def _begin(self, connection: Connection[DictRow]) -> None:

@@ -23,6 +23,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 import psycopg
 
+from infra import failpoints
 from infra.errors import OperatorError
 from infra.postgres import generations, indexes
 from infra.postgres.compare import compare, row_counts
@@ -86,7 +87,9 @@ class Rebuild:
     async def anew(self, models: Collection[str], *, accept_differences: bool = False) -> Outcome:
         """Build, compare and switch. With differences that are not accepted nothing is switched and nothing is left."""
         await self._call(lambda: generations.drop(self._session, "building"))
+        failpoints.passed("rebuild.make.before")
         numbers, put_off = await self._call(lambda: self._make(models))
+        failpoints.passed("rebuild.make.after")
         begun_s = time.monotonic()
         held_s = 0.0
         try:
@@ -94,11 +97,14 @@ class Rebuild:
                 await self._catch_up(filler, numbers)
                 self._progress.phase("making indexes", 0)
                 await self._call(lambda: self._finish(numbers, put_off))
+                failpoints.passed("rebuild.indexes.after")
                 filled_s = time.monotonic()
                 differences = await self._compared(filler, numbers)
                 compared_s = time.monotonic()
                 if accept_differences or not differences:
+                    failpoints.passed("rebuild.drop.before")
                     await self._call(lambda: generations.drop(self._session, "previous", models))
+                    failpoints.passed("rebuild.drop.after")
                     held_s = await self._switched(filler, numbers, generations.make_live)
                     await self._call(lambda: generations.drop(self._session, "previous", generations.NEVER_KEPT))
         finally:
@@ -203,9 +209,12 @@ class Rebuild:
         self._progress.phase("switching", 0)
         await self._catch_up(filler, numbers)
         begun_s = time.monotonic()
+        failpoints.passed("rebuild.switch.before")
         async with self._held(filler, numbers):
             begun_s = time.monotonic()
             await self._call(lambda: switch(self._session, numbers))
+            failpoints.passed("rebuild.switch.inside")
+        failpoints.passed("rebuild.switch.after")
         return time.monotonic() - begun_s
 
     @asynccontextmanager

@@ -24,6 +24,7 @@ from typing import Protocol
 
 import msgspec
 
+from infra import failpoints
 from infra.s3.store import ListedObject, ObjectStore
 
 _KEY = re.compile(r"(acct_[a-z2-7]{26})/.+")
@@ -83,7 +84,9 @@ async def sweep(
         counts["orphans"] += len(orphans)
         counts["orphan_bytes"] += sum(found.size for found in orphans)
     if not dry_run:
+        failpoints.passed("sweep.forget.before")
         counts["uploads"] = await store.abort_uploads(before_ms)
+        failpoints.passed("sweep.forget.after")
     return Swept(**counts)
 
 
@@ -97,4 +100,6 @@ async def _remove(
     for orphan in orphans:
         tell(orphan)
     if orphans and not dry_run:
+        failpoints.passed("sweep.remove.before")
         await store.delete_many([orphan.key for orphan in orphans])
+        failpoints.passed("sweep.remove.after")

@@ -14,6 +14,7 @@ from psycopg import Cursor
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow
 
+from infra import failpoints
 from projections.ports import NOTHING_READ, Move, Overtaken, Tracked
 
 TABLE = "tracking"
@@ -48,10 +49,13 @@ class PositionRecorder(PostgresTrackingRecorder):
 
     def positions(self, names: Sequence[str]) -> Mapping[str, Tracked]:
         """How far each name is; names that are new begin at NOTHING_READ."""
+        failpoints.passed("projector.begin.before")
         with self.datastore.transaction(commit=True) as cursor:
             cursor.execute(_BEGIN, (sorted(names),))
             cursor.execute(_POSITIONS, (list(names),))
-            return {row["application_name"]: _tracked(row) for row in cursor.fetchall()}
+            found = {row["application_name"]: _tracked(row) for row in cursor.fetchall()}
+        failpoints.passed("projector.begin.after")
+        return found
 
     def advance(self, cursor: Cursor[DictRow], moves: Sequence[Move], state: str) -> None:
         """Move each position from where the caller believes it, in generations of that state.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from infra import failpoints
 from infra.cli.target import data_option, open_reader, running
 
 if TYPE_CHECKING:
@@ -111,9 +112,12 @@ async def _redrive_one(
         return letter.source, None, found
     partition = partition_for(letter, found, settings.partitions)
     try:
+        failpoints.passed("redrive.append.before")
         appended = await appender.append(partition, letter.item)
+        failpoints.passed("redrive.append.after")
         position = str(Position(partition, appended.offset, appended.item_index))
         await records.append([redriven_mark(letter, position)])
+        failpoints.passed("redrive.mark.after")
     except (NotAppended, OutcomeUnknown) as error:
         return letter.source, None, f"The log did not take it in time ({error}): redrive it again, that is harmless."
     return letter.source, position, ""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from infra import failpoints
 from infra.cli.options import account_option
 from infra.cli.target import account_named, data_option, running
 
@@ -80,7 +81,9 @@ async def _erase(settings: Settings, account: str, product: str, purge_within_s:
         purge = await _decided(reader, position, begin)
         keys = await living_keys(reader, account, settings.partitions)
         if keys:
+            failpoints.passed("erase.tombstones.before")
             await KafkaRecords(client).append(tombstones(account, keys, settings.partitions))
+            failpoints.passed("erase.tombstones.after")
         if keys:
             one = "1 key is" if len(keys) == 1 else f"{len(keys)} keys are"
             click.echo(f"{one} destroyed: what was sealed can be read no more")
@@ -113,7 +116,9 @@ async def _append(settings: Settings, client: AIOKafkaClient, account: str, prod
     )
     appender = CommandAppender(client, COMMANDS)
     try:
+        failpoints.passed("erase.append.before")
         appended = await appender.append(partition, encode_command(envelope))
+        failpoints.passed("erase.append.after")
     finally:
         await appender.close()
     return Position(partition, appended.offset, appended.item_index)

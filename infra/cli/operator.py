@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from infra import failpoints
 from infra.clock import SystemClock
 from infra.ids import SystemIds
 from infra.kafka.appender import CommandAppender
@@ -27,7 +28,9 @@ async def append_to_partitions(settings: Settings, partitions: Sequence[int], co
             envelope = Envelope(
                 ids.mint("cmd"), partition_stream(partition), "", command, clock.now_ms(), actor="operator"
             )
+            failpoints.passed("operator.append.before")
             await appender.append(partition, encode_command(envelope))
+            failpoints.passed("operator.append.after")
     finally:
         await appender.close()
         await client.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
+from infra import failpoints
 from infra.cli.operator import append_to_partitions
 from infra.errors import OperatorError
 from infra.plans import PlanInvalid, load_plan
@@ -34,6 +35,9 @@ async def publish_plan(settings: Settings) -> bool:
             f"The plan or the catalogue's prices changed, but their version is still {plan.version}: "
             f"set `version` in {settings.plan_path} to {last['version'] + 1}."
         )
+    failpoints.passed("start.plan.before")
     await append_to_partitions(settings, range(settings.partitions), PublishPlan(plan))
+    failpoints.passed("start.plan.inside")
     marker.write_text(json.dumps(published), encoding="ascii")
+    failpoints.passed("start.plan.after")
     return True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from infra import failpoints
 from infra.cli.target import data_option, open_reader, running
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ async def _rebuild(settings: Settings) -> list[int]:
                 await producers.initialise()
                 records = await _records(reader, partition)
                 for at in range(0, len(records), _RECORDS_A_TRANSACTION):
+                    failpoints.passed("rebuild-state.transaction.before")
                     await producers.commit(records[at : at + _RECORDS_A_TRANSACTION])
+                    failpoints.passed("rebuild-state.transaction.after")
                 written.append(len(records))
             return written
     finally:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from infra import failpoints
 from infra.cli.target import data_option, settings_for
 
 BEGIN_AFTER_S = 30
@@ -36,12 +37,17 @@ def rotate_key(data: Path | None, begin_after: int, retire: str | None) -> None:
     if not folder.is_dir():
         raise OperatorError(f"There is no folder {folder}: start the stack once, it makes it.")
     if retire is None:
-        click.echo(make_signing_key(folder, now_s + begin_after))
+        failpoints.passed("operator.rotate-key.before")
+        kid = make_signing_key(folder, now_s + begin_after)
+        failpoints.passed("operator.rotate-key.after")
+        click.echo(kid)
         return
     kids = KeyFolder(folder).kids()
     if retire not in kids:
         raise click.BadParameter(f"is none of {', '.join(kids) or 'no keys'}", param_hint="--retire")
     if retire == signing_kid(kids, now_s):
         raise click.BadParameter("signs now: rotate first, and wait until the new key signs", param_hint="--retire")
+    failpoints.passed("operator.retire-key.before")
     (folder / f"{retire}.pem").unlink()
+    failpoints.passed("operator.retire-key.after")
     click.echo(retire)

@@ -24,11 +24,13 @@ def serve(role: str, index: int) -> None:
     ROLE is gateway (ingest and api in one), ingest, api, processor, dispatcher or projector. Each worker answers
     /healthz and /metrics on DARKROOM_METRICS_PORT.
     """
+    from infra import failpoints
     from infra.logs import configure_logging
     from infra.settings import load_settings
 
     settings = load_settings()
     configure_logging(f"{role}-{index}", settings.log_level)
+    failpoints.arm(settings.deployment, settings.data_dir)
     if role in GATEWAYS:
         from infra.cli.gateway import run_gateway
 

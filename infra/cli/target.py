@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from infra import failpoints
 from schemas.identifiers import PRODUCTS
 
 if TYPE_CHECKING:
@@ -39,6 +40,12 @@ def data_option(function: F) -> F:
 
 def settings_for(data: Path | None) -> Settings:
     """The settings of the stack in `data`; without it of what DARKROOM_* variables name, else of the stack in `var`."""
+    settings = _settings_for(data)
+    failpoints.arm(settings.deployment, settings.data_dir)
+    return settings
+
+
+def _settings_for(data: Path | None) -> Settings:
     if data is None and _named():
         from infra.settings import load_settings
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from infra import failpoints
 from infra.cli.progress import PlainProgress, Progress, TerminalProgress
 from infra.local.component import Component
 from infra.local.layout import Layout, StackFile, claim, write_atomically
@@ -57,7 +58,10 @@ def hooks() -> Hooks:
         from infra.cli.plan import publish_plan
         from infra.kafka.topics import ensure_topics
 
+        failpoints.arm(settings.deployment, settings.data_dir)
+        failpoints.passed("start.topics.before")
         await ensure_topics(settings)
+        failpoints.passed("start.topics.after")
         await publish_plan(settings)
 
     async def leave_group(settings: Settings, group: str, member_id: str) -> None:

@@ -14,6 +14,7 @@ from functools import partial
 
 import asyncpg
 
+from infra import failpoints
 from infra.clock import SystemClock
 from infra.kafka.client import start_client
 from infra.kafka.ports import LogReader
@@ -87,7 +88,9 @@ async def beat(settings: Settings) -> None:
     """Move each partition of `keys` along. Raises BrokersUnreachable, NotAppended."""
     client = await start_client(settings.kafka, client_id="darkroom-beat", deadline_s=10.0)
     try:
+        failpoints.passed("projector.beat.before")
         await KafkaRecords(client).append(beats(settings.partitions))
+        failpoints.passed("projector.beat.after")
     finally:
         await client.close()
 

@@ -32,6 +32,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter
 from starlette.requests import Request
 from starlette.types import Scope
 
+from infra import failpoints
 from infra.clock import Clock
 from infra.http.addresses import AddressHasher
 from infra.http.routing import Operation, operation_of
@@ -166,7 +167,9 @@ class AccessTrail:
             return True
         sending, size = list(self._unsent), self._unsent_size
         try:
+            failpoints.passed("gateway.note-accesses.before")
             await records.append(sending)
+            failpoints.passed("gateway.note-accesses.after")
         except NotAppended as error:
             _log.warning("accesses-wait", waiting=self.waiting, reason=str(error))
             return False

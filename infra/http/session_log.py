@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from infra import failpoints
 from infra.clock import Clock
 from infra.http.sessions import SessionsUnavailable, SessionTable
 from infra.kafka.ports import LogReader, NotAppended, Outgoing, ReadFault, Record, Records
@@ -61,7 +62,9 @@ class LogSessions:
         """See `infra.http.sessions.Sessions.revoke`."""
         record = SessionRecord(session, until_ms, SessionRevoked(self._clock.now_ms()))
         try:
+            failpoints.passed("gateway.revoke-session.before")
             await self._records.append([_outgoing(record)])
+            failpoints.passed("gateway.revoke-session.after")
         except NotAppended as error:
             raise SessionsUnavailable(str(error)) from error
         self._table.revoke(session, until_ms)
@@ -84,7 +87,9 @@ class LogSessions:
         outgoing += [Outgoing(SESSIONS, _PARTITION, key, None) for key in ended]
         if outgoing:
             try:
+                failpoints.passed("gateway.note-sessions.before")
                 await self._records.append(outgoing)
+                failpoints.passed("gateway.note-sessions.after")
             except NotAppended as error:
                 self._table.keep_unwritten(seen)
                 _log.warning("sessions-not-written", records=len(outgoing), reason=str(error))

@@ -54,6 +54,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import AddPartitionsToTxnRequest, EndTxnRequest, InitProducerIdRequest
 
+from infra import failpoints
 from infra.kafka.batches import Batch, pack
 from infra.kafka.cluster import (
     abilities_of,
@@ -195,9 +196,12 @@ class TransactionalProducer:
         if not self._v2:
             await self._add_partitions(packed)
         base_offsets: dict[tuple[str, int], int] = {}
+        failpoints.passed("processor.produce.before")
         for number in range(max(len(batches) for batches in packed.values())):
             await self._produce_round(packed, number, base_offsets)
+        failpoints.passed("processor.produce.after")
         await self._end()
+        failpoints.passed("processor.end.after")
         return base_offsets
 
     def _check_sequences(self, packed: Mapping[tuple[str, int], Sequence[Batch]]) -> None:

@@ -18,6 +18,7 @@ import aioboto3
 from aioboto3.session import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra import failpoints
 from infra.s3 import bulk
 from infra.s3.faults import status_of, translated
 from infra.s3.store import (
@@ -219,7 +220,9 @@ class _Upload:
             made = await self._client.create_multipart_upload(**self._place, ContentType=self._content_type)
             self._upload_id = made["UploadId"]
         number = len(self._parts) + 1
+        failpoints.passed("store.put-part.before")
         sent = await self._client.upload_part(**self._place, UploadId=self._upload_id, PartNumber=number, Body=body)
+        failpoints.passed("store.put-part.after")
         self._parts.append({"ETag": sent["ETag"], "PartNumber": number})
 
 

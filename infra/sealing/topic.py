@@ -20,6 +20,7 @@ from typing import Protocol
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from infra import failpoints
 from infra.kafka.client import connection_arguments, retry_until
 from infra.kafka.ports import LogReader, Outgoing, ReadFault, Record
 from infra.logs import get_logger
@@ -132,7 +133,9 @@ class TopicKeyStore:
             raise KeyStoreUnavailable(f"the table of keys did not answer: {error}") from error
 
     async def put(self, account: str, key_id: str, wrapped: bytes) -> None:
+        failpoints.passed("gateway.put-key.before")
         await self._send(partition_of(account, self._settings.partitions), record_key(account, key_id), wrapped)
+        failpoints.passed("gateway.put-key.after")
         if self._table is None:
             self._folded.setdefault(account, {})[key_id] = wrapped
 
