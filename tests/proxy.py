@@ -115,8 +115,18 @@ class KafkaProxy:
         self._answers.append(caught)
         return caught
 
+    def forget(self, caught: Caught) -> None:
+        """Take back a rule that has met nothing."""
+        for rules in (self._requests, self._answers):
+            if caught in rules:
+                rules.remove(caught)
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream_reader, upstream_writer = await asyncio.open_connection(*self.upstream)
+        try:
+            upstream_reader, upstream_writer = await asyncio.open_connection(*self.upstream)
+        except OSError:  # nobody listens there now, and the client has to see that
+            writer.close()
+            return
         self._writers |= {writer, upstream_writer}
         asked: dict[int, int] = {}
         relays = (

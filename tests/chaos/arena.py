@@ -14,7 +14,7 @@ from infra.local.detours import KAFKA_LISTENER, VARIABLE
 from infra.local.layout import Layout, read_stack_file
 from infra.local.stack import settings_of
 from infra.settings import Settings
-from tests.chaos.faults.fault import Detour, Fault
+from tests.chaos.faults.fault import Detour, Fault, Prepared
 from tests.stack import Stack
 
 _UPSTREAMS = {"kafka": KAFKA_LISTENER, "s3": "s3", "postgres": "postgres", "triton": "triton-grpc"}
@@ -29,11 +29,23 @@ class Arena:
     def __init__(self, data: Path, faults: Sequence[Fault], environment: Mapping[str, str] | None = None) -> None:
         self._data, self._environment = data, environment or {}
         self._detours: dict[str, Detour] = {f.detour.server: f.detour for f in faults if f.detour is not None}
+        self._prepared = [fault for fault in faults if isinstance(fault, Prepared)]
         self._exits = AsyncExitStack()
         self.stack: Stack
 
     async def __aenter__(self) -> Self:
+        try:
+            await self._open()
+        except BaseException:
+            await self._exits.aclose()
+            raise
+        return self
+
+    async def _open(self) -> None:
         ports = {}
+        for fault in self._prepared:
+            fault.prepare(self._data)
+            self._exits.callback(fault.clean)
         for server, detour in self._detours.items():
             ports[server] = await detour.open(lambda server=server: self.port_of(server))  # type: ignore[misc]
             self._exits.push_async_callback(detour.close)
@@ -41,7 +53,6 @@ class Arena:
         self.stack = Stack(self._data, environment)
         self._exits.push_async_callback(asyncio.to_thread, self.stack.kill)
         await asyncio.to_thread(self.stack.start)
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -73,3 +84,27 @@ class Arena:
         async with asyncio.timeout(within_s):
             while not all(row["healthy"] for name, row in self.rows().items() if not names or name in names):
                 await asyncio.sleep(0.1)
+
+    async def healthy_one(self, names: Sequence[str], within_s: float = 180.0) -> tuple[str, int]:
+        """The first of these components that is healthy, waited for: its name and its pid."""
+        async with asyncio.timeout(within_s):
+            while True:
+                rows = self.rows()
+                for name in names:
+                    if rows[name]["healthy"] and rows[name]["pid"] is not None:
+                        return name, rows[name]["pid"]
+                await asyncio.sleep(0.1)
+
+    async def until_replaced(self, name: str, pid: int, within_s: float = 60.0) -> None:
+        """Until the component's process is another one, or none."""
+        assert await self.is_replaced(name, pid, within_s), f"{name} still has the process {pid} after {within_s} s"
+
+    async def is_replaced(self, name: str, pid: int, within_s: float) -> bool:
+        """Whether the component's process ended in time."""
+        try:
+            async with asyncio.timeout(within_s):
+                while self.row(name)["pid"] == pid:
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            return False
+        return True

@@ -9,13 +9,23 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from tests.chaos.arena import Arena
 
-Kind = Literal["dead worker", "hanging worker", "clean restart", "lost server", "lost host", "network", "bad answers"]
-"""What a standstill of partitions is counted under."""
+Kind = Literal[
+    "dead worker",
+    "hanging worker",
+    "clean restart",
+    "lost host",
+    "other worker",
+    "lost server",
+    "network",
+    "bad answers",
+]
+"""What a standstill of partitions is counted under; the first four are faults of processors, who own partitions."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,15 @@ class Detour(Protocol):
         """
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """A fault that readies the data directory before the stack starts, and tidies up after its end."""
+
+    def prepare(self, data: Path) -> None: ...
+
+    def clean(self) -> None: ...
 
 
 class Fault(Protocol):
