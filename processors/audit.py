@@ -107,7 +107,7 @@ class PartitionAudit:
         if books is None:
             books = self.books[event.account] = Books()
         if event.version != books.version + 1:
-            self._violated("versions-gapless", event, f"version {event.version} follows {books.version}")
+            self.violated("versions-gapless", event, f"version {event.version} follows {books.version}")
         books.version = event.version
         if isinstance(event.data, ev.PlanPublished):
             self._terms.publish(event.data.plan)
@@ -120,7 +120,7 @@ class PartitionAudit:
     def finish(self, *, quiet: bool = False) -> None:
         """Check what must hold at the end; `quiet` says that every job has had time to end."""
         if self._last is not None and not self._last.last:
-            self._violated("commands-whole", self._last, "the last command's events are cut off")
+            self.violated("commands-whole", self._last, "the last command's events are cut off")
         for account, books in self.books.items():
             jobs = books.jobs
             if books.reserved != sum(books.open.values()):
@@ -132,42 +132,42 @@ class PartitionAudit:
         at, before, last = event.at, self._last_at, self._last
         self._last_at = at
         if at.partition != self.partition:
-            self._violated("positions-in-order", event, f"stands in partition {self.partition}")
+            self.violated("positions-in-order", event, f"stands in partition {self.partition}")
         if last is not None and event.time_ms < last.time_ms:
-            self._violated("time-never-runs-backwards", event, f"{event.time_ms} follows {last.time_ms}", last)
+            self.violated("time-never-runs-backwards", event, f"{event.time_ms} follows {last.time_ms}", last)
         if last is not None and at.source == before.source:
             if at.ordinal != before.ordinal + 1 or last.last:
-                self._violated("events-of-a-command-whole", event, f"follows ordinal {before.ordinal}", last)
+                self.violated("events-of-a-command-whole", event, f"follows ordinal {before.ordinal}", last)
             return
         self.commands += 1
         whole = last is None or last.last
         if at.ordinal != 0 or not whole or not _follows(before, at):
-            self._violated("positions-in-order", event, f"follows {before if last else 'nothing'}", last)
+            self.violated("positions-in-order", event, f"follows {before if last else 'nothing'}", last)
 
     def _book(self, books: Books, event: ev.Event) -> None:
         data = event.data
         if isinstance(data, ev.JobAccepted | ev.JobReused):
             self._begin_job(books, event, data)
         for law, detail in books.jobs.add(data):
-            self._violated(law, event, detail)
+            self.violated(law, event, detail)
         if isinstance(data, ev.JobSucceeded | ev.JobFailed | ev.JobCanceled | ev.JobExpired):
             self._end_job(books, event.account, data)
         self._book_money(books, event)
         self._check_sums(books, event)
         for law, detail in self._stored.add(event.account, data):
-            self._violated(law, event, detail)
+            self.violated(law, event, detail)
         for law, detail in self._terms.add(event):
-            self._violated(law, event, detail)
+            self.violated(law, event, detail)
 
     def _begin_job(self, books: Books, event: ev.Event, data: ev.JobAccepted | ev.JobReused) -> None:
         place = f"{event.account}|{data.job}"
         if data.job in books.jobs.live or place in self._past:
-            self._violated("a-job-is-accepted-once", event, data.job)
+            self.violated("a-job-is-accepted-once", event, data.job)
         if isinstance(data, ev.JobAccepted):
             books.jobs.accept(data)
             return
         if self._past.get(f"{event.account}|{data.of}", _ENDED) == _ENDED:
-            self._violated("what-is-reused-had-succeeded", event, data.of)
+            self.violated("what-is-reused-had-succeeded", event, data.of)
         self._past[place] = _SUCCEEDED
 
     def _end_job(
@@ -190,12 +190,12 @@ class PartitionAudit:
             case ev.CreditsRefunded(job=job, units=units):
                 place = f"{event.account}|{job}"
                 if self._past.get(place) != units:
-                    self._violated("a-charge-is-given-back-at-most-once", event, job)
+                    self.violated("a-charge-is-given-back-at-most-once", event, job)
                 self._past[place] = _REFUNDED
                 books.refunded += units
             case ev.CreditsReserved(job=job, units=units):
                 if job in books.open:
-                    self._violated("a-reservation-is-made-once", event, job)
+                    self.violated("a-reservation-is-made-once", event, job)
                 books.open[job] = units
                 books.reserved += units
             case ev.CreditsCaptured(job=job, units=units):
@@ -207,7 +207,7 @@ class PartitionAudit:
             case _:
                 return
         if data.balance != books.available:
-            self._violated("balance-is-what-the-books-say", event, f"{data.balance} against {books.available}")
+            self.violated("balance-is-what-the-books-say", event, f"{data.balance} against {books.available}")
             self._drift[event.account] = abs(data.balance - books.available)
         else:
             self._drift.pop(event.account, None)
@@ -216,9 +216,9 @@ class PartitionAudit:
         place = f"{event.account}|{job}"
         past = self._past.get(place)
         if past is not None and (past >= 0 or past == _REFUNDED):
-            self._violated("at-most-one-charge-a-job", event, job)
+            self.violated("at-most-one-charge-a-job", event, job)
         elif past != _SUCCEEDED:
-            self._violated("only-a-success-is-charged", event, job)
+            self.violated("only-a-success-is-charged", event, job)
         self._settle(books, event, job, units)
         self._past[place] = units
         books.captured += units
@@ -226,24 +226,25 @@ class PartitionAudit:
     def _settle(self, books: Books, event: ev.Event, job: str, units: int) -> None:
         held = books.open.pop(job, None)
         if held != units:
-            self._violated("a-reservation-ends-once", event, f"{job}: {units} of {held} held")
+            self.violated("a-reservation-ends-once", event, f"{job}: {units} of {held} held")
         books.reserved -= held or 0
 
     def _check_sums(self, books: Books, event: ev.Event) -> None:
         if books.available < 0:
-            self._violated("no-balance-below-zero", event, f"{books.available} available")
+            self.violated("no-balance-below-zero", event, f"{books.available} available")
         least = min(books.regenerated, books.refunded, books.captured, books.reserved, books.expired)
         if least < 0:
-            self._violated("no-sum-below-zero", event, f"{least}")
+            self.violated("no-sum-below-zero", event, f"{least}")
 
     def _check_settled(self, event: ev.Event) -> None:
         """A job that has ended has no reservation after the same command."""
         for books, job in self._ending:
             if job in books.open:
-                self._violated("an-end-settles-its-reservation", event, job)
+                self.violated("an-end-settles-its-reservation", event, job)
         self._ending.clear()
 
-    def _violated(self, law: str, event: ev.Event, detail: str, before: ev.Event | None = None) -> None:
+    def violated(self, law: str, event: ev.Event, detail: str, before: ev.Event | None = None) -> None:
+        """Take a violation that the event shows, with the one before it where that matters."""
         shown = tuple(shown_event(one) for one in (before, event) if one is not None)
         self.found.add(Violation(law, event.position, event.account, detail, shown))
 

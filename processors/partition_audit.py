@@ -1,34 +1,54 @@
 """Auditing one partition against the real topics: state = fold of events, events = decisions of the commands.
 
-The state topic is read first, up to a position; the events are then read up to that same position, so both speak of
-one moment of a log that goes on growing. Where the commands are all still there, each is decided again from nothing
-and must give the same bytes: that is exactly-once and determinism in one test.
+Theory of operation. Both topics go on growing, so they are compared as of one moment: the state topic is read first,
+as far as whole transactions stand there; the position among its records says up to which command; the events are then
+read up to that command. `advance` does one such step and remembers where it stood, so a log can be followed. After the
+first step only those state records are compared that either side has changed since.
+
+What is remembered stands in the mappings of a shelf. State is kept as fingerprints beside its fold.
 """
 
-from collections.abc import AsyncIterator
-
-from msgspec.structs import replace
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, MutableMapping
 
 from infra.kafka.ports import LogReader, Record
-from processors.accounts.state import Progress
+from processors.accounts.state import Progress, position_key, suspect_key
 from processors.audit import PartitionAudit, Violation
-from processors.batch import Batch, DecisionFailed
+from processors.audit_spill import InMemory, Shelf, sorted_items
+from processors.audit_trace import Trace
 from processors.effects import Addressing
-from processors.rebuild import Fold, differences
-from processors.store import Store
+from processors.rebuild import Fold
+from processors.store import Store, decode_record
 from schemas import topics
+from schemas.codec import state_due_ms
 from schemas.events import Event, decode_event
+from schemas.identifiers import partition_stream
+
+_FINGERPRINT_BYTES = 16
+_PAUSE_S = 0.1
+CHANGED_MAX = 100_000
+"""Past so many changes in one step everything is compared."""
+
+Listener = Callable[[Event], None]
 
 
 class AuditedPartition:
-    """What the audit of one partition found; `audit` holds the books, `fold` the state as of `progress`."""
+    """What the audit of one partition found; `audit` holds the books, `fold` the state as of `progress`.
 
-    def __init__(self, partition: int) -> None:
+    `wrong_state` are the keys of state records that are not what the events say, as of the last step.
+    """
+
+    def __init__(self, partition: int, shelf: Shelf | None = None) -> None:
+        shelf = shelf or InMemory()
         self.partition = partition
-        self.audit = PartitionAudit(partition)
-        self.fold = Fold(partition)
+        self.audit = PartitionAudit(partition, shelf)
+        self.fold = Fold(partition, shelf.mapping("fold", bytes))
+        self.stored: MutableMapping[str, bytes] = shelf.mapping("stored", bytes)
         self.progress = Progress()
         self.decided_again = 0
+        self.wrong_state: set[str] = set()
 
     @property
     def violations(self) -> list[Violation]:
@@ -36,34 +56,188 @@ class AuditedPartition:
 
     def violated(self, law: str, position: str, detail: str) -> None:
         """Add a violation that the books do not see."""
-        self.violations.append(Violation(law, position, f"partition-{self.partition}", detail))
+        self.audit.found.add(Violation(law, position, f"partition-{self.partition}", detail))
 
 
 async def audit_partition(
-    reader: LogReader, partition: int, addressing: Addressing, *, quiet: bool = False
+    reader: LogReader,
+    partition: int,
+    addressing: Addressing,
+    *,
+    quiet: bool = False,
+    shelf: Shelf | None = None,
+    listeners: Iterable[Listener] = (),
 ) -> AuditedPartition:
-    """Check every law on the partition; `quiet` says that every job has had time to end."""
-    found = AuditedPartition(partition)
-    stored = await stored_state(reader, partition)
-    found.progress = stored.progress()
-    again = await _Again.of(reader, partition, addressing)
-    async for event, value in _events_until(reader, partition, found.progress):
-        found.audit.add(event)
-        try:
-            found.fold.add(event)
-        except AssertionError as error:
-            found.violated("events-fold", event.position, str(error))
-            return found
+    """Check every law on the partition; `quiet` says that every job has had time to end. Listeners hear each event."""
+    auditor = PartitionAuditor(reader, partition, addressing, shelf, listeners=listeners)
+    await auditor.advance()
+    await auditor.check_waiting()
+    auditor.found.audit.finish(quiet=quiet)
+    if quiet:
+        await auditor.check_rest()
+    return auditor.found
+
+
+class PartitionAuditor:
+    """The audit of one partition, step by step; with an addressing the commands are decided again."""
+
+    def __init__(
+        self,
+        reader: LogReader,
+        partition: int,
+        addressing: Addressing | None,
+        shelf: Shelf | None = None,
+        *,
+        listeners: Iterable[Listener] = (),
+    ) -> None:
+        self.partition = partition
+        self.found = AuditedPartition(partition, shelf)
+        self.folds = True
+        self._reader, self._addressing, self._shelf = reader, addressing, shelf or InMemory()
+        self._listeners = tuple(listeners)
+        self._trace: Trace | None = None
+        self._state_offset: int | None = None
+        self._event_offset: int | None = None
+        self._changed_state: set[str] | None = None  # None: compare all
+        self._alarmed: set[str] = set()
+        self._waiting: Event | None = None  # stands beyond the position
+
+    async def advance(self) -> int:
+        """Take what has come since the last step, and compare; the number of events that came.
+
+        After an exception it may be called again.
+        """
+        before = self.found.audit.events
+        await self._read_state()
+        async for event, record in self._events():
+            await self._take(event, record.value or b"")
+            self._event_offset = record.offset + 1
+        if self.folds:
+            self._check_reached()
+            self._compare_state()
+        return self.found.audit.events - before
+
+    async def check_waiting(self, limit_s: float = 5.0) -> None:
+        """An event beyond the position is of a transaction whose state comes within moments, or of nobody's."""
+        waiting, end_s = self._waiting, time.monotonic() + limit_s
+        if waiting is None or waiting.position in self._alarmed:
+            return
+        while self.found.progress.next() <= waiting.at.source:
+            if time.monotonic() > end_s:
+                self._alarmed.add(waiting.position)
+                detail = f"{self.found.progress.next()} is next"
+                self.found.audit.violated("no-event-stands-beyond-the-position", waiting, detail)
+                return
+            await asyncio.sleep(_PAUSE_S)
+            await self._read_state()
+
+    async def check_rest(self) -> None:
+        """The log is at rest: every command is decided, and no transaction is open."""
+        end = await self._reader.end_offset(topics.COMMANDS, self.partition, committed=False)
+        if self.found.progress.next() != (end, 0):
+            self._violated("the-log-is-at-rest", f"{self.found.progress.next()} is next, {end} the end of commands")
+        for topic in (topics.EVENTS, topics.ACCOUNTS):
+            committed = await self._reader.end_offset(topic, self.partition)
+            end = await self._reader.end_offset(topic, self.partition, committed=False)
+            if committed != end:
+                self._violated("the-log-is-at-rest", f"{topic} can be read up to {committed} of {end}")
+
+    async def _read_state(self) -> None:
+        found, reader = self.found, self._reader
+        if self._state_offset is None:
+            self._state_offset = await reader.begin_offset(topics.ACCOUNTS, self.partition)
+        end = await reader.end_offset(topics.ACCOUNTS, self.partition)
+        reserved = position_key(partition_stream(self.partition)), suspect_key(partition_stream(self.partition))
+        if self._state_offset >= end:
+            return
+        async for records in reader.read(topics.ACCOUNTS, self.partition, self._state_offset, end):
+            for record in records:
+                key = (record.key or b"").decode()
+                if key == reserved[0] and record.value is not None:
+                    self._move_to(decode_record(key, record.value))
+                elif key and key not in reserved:
+                    self._store(key, record.value)
+        self._state_offset = end
+        if found.progress.offset < 0 and found.stored:
+            self._violated("state-has-its-position", "there is state and no position")
+
+    def _move_to(self, progress: object) -> None:
+        assert isinstance(progress, Progress)
+        before = self.found.progress
+        if progress.next() < before.next():
+            self._violated("positions-never-go-back", f"{progress.next()} is next after {before.next()} was")
+        self.found.progress = progress
+
+    def _store(self, key: str, value: bytes | None) -> None:
+        if value is None:
+            self.found.stored.pop(key, None)
+        else:
+            state_due_ms(value)  # refuses what a newer release wrote
+            self.found.stored[key] = _fingerprint(value)
+        if self._changed_state is not None:
+            self._changed_state.add(key)
+
+    async def _events(self) -> AsyncIterator[tuple[Event, Record]]:
+        """Those up to the position, each once: the place of the next one is remembered."""
+        reader, end = self._reader, self.found.progress
+        self._waiting = None
+        if self._event_offset is None:
+            self._event_offset = await reader.begin_offset(topics.EVENTS, self.partition)
+        last = await reader.end_offset(topics.EVENTS, self.partition)
+        if self._event_offset >= last:
+            return
+        async for records in reader.read(topics.EVENTS, self.partition, self._event_offset, last):
+            for record in records:
+                event = decode_event(record.value or b"")
+                if event.at.source > (end.offset, end.index):
+                    self._waiting = event
+                    return
+                yield event, record
+
+    async def _take(self, event: Event, value: bytes) -> None:
+        found = self.found
+        if self._trace is None:
+            self._trace = await Trace.of(self._reader, self.partition, self._addressing, self._shelf)
+        again = self._trace.again
+        broken = await self._trace.add(event, value)
         if again is not None:
-            await _compare(again, found, event, value)
-    found.audit.finish(quiet=quiet)
-    if found.audit.commands and found.fold.progress.next()[0] < found.progress.offset:
-        found.violated(
-            "events-reach-the-position", str(found.fold.progress.offset), f"state at {found.progress.offset}"
-        )
-    for key in differences(found.fold.values(), stored):
-        found.violated("state-is-the-fold-of-events", f"{partition}.{found.progress.offset}", key)
-    return found
+            found.decided_again = again.decided
+        found.audit.add(event)
+        for law, detail in broken:
+            found.audit.violated(law, event, detail)
+        for listener in self._listeners:
+            listener(event)
+        if self.folds:
+            try:
+                found.fold.add(event)
+            except AssertionError as error:
+                found.audit.violated("events-fold", event, str(error))
+                self.folds = False
+
+    def _check_reached(self) -> None:
+        found = self.found
+        if found.audit.commands and found.fold.progress.next()[0] < found.progress.offset:
+            at, end = found.fold.progress.offset, found.progress.offset
+            found.violated("events-reach-the-position", str(at), f"state at {end}")
+
+    def _compare_state(self) -> None:
+        """Note each state record that is not what the events say; those that are mended are forgotten."""
+        found, fold = self.found, self.found.fold
+        folded = fold.values()
+        keys: Iterable[str]
+        if self._changed_state is None or len(self._changed_state) + len(fold.changed or ()) > CHANGED_MAX:
+            keys = _differing(sorted_items(folded), sorted_items(found.stored))
+            wrong = set(keys)
+        else:
+            keys = self._changed_state | (fold.changed or set()) | found.wrong_state
+            wrong = {key for key in keys if _fingerprint(folded.get(key)) != found.stored.get(key, b"")}
+        for key in sorted(wrong - found.wrong_state):
+            found.violated("state-is-the-fold-of-events", f"{self.partition}.{found.progress.offset}", key)
+        found.wrong_state = wrong
+        fold.changed, self._changed_state = set(), set()
+
+    def _violated(self, law: str, detail: str) -> None:
+        self.found.violated(law, f"{self.partition}.{self.found.progress.offset}", detail)
 
 
 async def stored_state(reader: LogReader, partition: int) -> Store:
@@ -78,71 +252,22 @@ async def stored_state(reader: LogReader, partition: int) -> Store:
     return store
 
 
-async def _events_until(reader: LogReader, partition: int, end: Progress) -> AsyncIterator[tuple[Event, bytes]]:
-    begin = await reader.begin_offset(topics.EVENTS, partition)
-    async for records in reader.read(topics.EVENTS, partition, begin):
-        for record in records:
-            value = record.value or b""
-            event = decode_event(value)
-            if event.at.source > (end.offset, end.index):
-                return
-            yield event, value
+def _fingerprint(value: bytes | None) -> bytes:
+    return b"" if value is None else hashlib.blake2b(value, digest_size=_FINGERPRINT_BYTES).digest()
 
 
-class _Again:
-    """The commands decided again, one record at a time."""
-
-    def __init__(self, partition: int, addressing: Addressing, commands: AsyncIterator[Record]) -> None:
-        self._store = Store(partition)
-        self._progress = Progress()
-        self._partition = partition
-        self._addressing = addressing
-        self._commands = commands
-        self._values: list[bytes] = []
-
-    @classmethod
-    async def of(cls, reader: LogReader, partition: int, addressing: Addressing) -> "_Again | None":
-        """None where retention has taken the first commands."""
-        if await reader.begin_offset(topics.COMMANDS, partition) > 0:
-            return None
-        return cls(partition, addressing, _records(reader, partition))
-
-    async def next_value(self) -> bytes | None:
-        """The next event's bytes, None when the log of commands is at its end."""
-        while not self._values:
-            record = await anext(self._commands, None)
-            if record is None:
-                return None
-            while self._progress.next()[0] <= record.offset:
-                self._decide(record)
-        return self._values.pop(0)
-
-    def _decide(self, record: Record) -> None:
-        progress = self._progress
-        if progress.stopped:  # what follows was decided, so an operator had let the partition go on
-            progress = replace(progress, stopped=False, troubles=())
-        batch = Batch(self._store, progress, self._partition, self._addressing)
-        batch.add(record)
-        for outgoing in batch.records():
-            if outgoing.topic == topics.EVENTS and outgoing.value is not None:
-                self._values.append(outgoing.value)
-        self._progress = batch.progress
-
-
-async def _records(reader: LogReader, partition: int) -> AsyncIterator[Record]:
-    async for records in reader.read(topics.COMMANDS, partition, 0, committed=False):
-        for record in records:
-            yield record
-
-
-async def _compare(again: _Again, found: AuditedPartition, event: Event, value: bytes) -> None:
-    if any(v.law == "decided-again-the-same" for v in found.violations):
-        return  # one difference shifts all that follow: the first one tells
-    try:
-        decided = await again.next_value()
-    except DecisionFailed as error:
-        found.violated("decided-again-the-same", event.position, str(error))
-        return
-    found.decided_again += 1
-    if decided != value:
-        found.violated("decided-again-the-same", event.position, f"{value!r} stands, {decided!r} is decided")
+def _differing(folded: Iterator[tuple[str, bytes]], stored: Iterator[tuple[str, bytes]]) -> Iterator[str]:
+    """The keys whose values and fingerprints do not fit, of two listings in the order of keys."""
+    here, there = next(folded, None), next(stored, None)
+    while here is not None or there is not None:
+        if there is None or (here is not None and here[0] < there[0]):
+            assert here is not None
+            yield here[0]
+            here = next(folded, None)
+        elif here is None or there[0] < here[0]:
+            yield there[0]
+            there = next(stored, None)
+        else:
+            if _fingerprint(here[1]) != there[1]:
+                yield here[0]
+            here, there = next(folded, None), next(stored, None)
