@@ -64,7 +64,7 @@ class Trace:
         if self.again is not None:
             broken += self.again.check(value)
             if broken:
-                self.again = None  # one difference shifts all that follow: the first one tells
+                self.again = None
         return broken
 
     async def _turn_to(self, offset: int) -> list[Broken]:
@@ -85,14 +85,19 @@ class Trace:
         return [*broken, *self._decide(record)]
 
     def _decide(self, record: Record) -> Iterator[Broken]:
-        if self.again is None:
+        """Decide the record again; one difference shifts all that follow, so the first one tells."""
+        again = self.again
+        if again is None:
             return
-        undecided = self.again.left()
+        undecided = again.left()
         if undecided is not None:
+            self.again = None
             yield "decided-again-the-same", f"nothing more stands of its record, {undecided!r} is decided"
+            return
         try:
-            self.again.decide(record)
+            again.decide(record)
         except DecisionFailed as error:
+            self.again = None
             yield "decided-again-the-same", str(error)
 
     async def _fetch(self, offset: int) -> Record | None:

@@ -127,7 +127,7 @@ PLANTED: list[tuple[type[ev.EventData], Callable[[ev.Event], ev.Event | None], s
     (ev.JobSucceeded, nothing, "only-a-success-is-charged"),
     (ev.JobStarted, other_command, "every-event-has-its-command"),
     (ev.JobStarted, other_attempt, "only-the-live-attempt-counts"),
-    (ev.JobStarted, nothing, "positions-in-order"),
+    (ev.JobStarted, nothing, "no-command-is-passed-over"),
     (ev.AttemptReleased, nothing, "only-the-live-attempt-counts"),
     (ev.CreditsReserved, other_plan, "a-price-is-of-a-published-plan"),
     (ev.CreditsReserved, many_taken, "windows-within-their-limit"),
