@@ -147,8 +147,8 @@ class Doors:
     def _is_own_origin(self, headers: dict[bytes, bytes]) -> bool:
         origin = headers.get(b"origin")
         if origin is not None:
-            text = origin.decode("latin-1").lower()
-            return text in self._origins or urlsplit(text).netloc == headers.get(b"host", b"").decode("latin-1").lower()
+            text, host = origin.decode("latin-1").lower(), headers.get(b"host", b"").decode("latin-1").lower()
+            return text in self._origins or _place_of(text) == host
         return headers.get(b"sec-fetch-site", b"none") in (b"none", b"same-origin")
 
     async def _count(self, scope: Scope, operation: Operation, surface: Surface, caller: Caller | None) -> None:
@@ -179,6 +179,14 @@ class Doors:
         if limit.per == "address" or caller is None:
             return self._addresses.of(scope)
         return caller.person if limit.per == "user" else caller.account
+
+
+def _place_of(origin: str) -> str | None:
+    """The host and port of an origin; None for what is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="darkroom"'}

@@ -172,7 +172,7 @@ class TokenVerifier:
         product, subject = claims["product"], claims["sub"]
         workspace, plan, role = claims.get("workspace"), claims.get("plan", "default"), claims.get("role", "user")
         texts = (product, subject, plan, role, *(() if workspace is None else (workspace,)))
-        if not all(isinstance(text, str) and text for text in texts) or ":" in product:
+        if not all(_is_text(text) for text in texts) or ":" in product:
             raise TokenInvalid("The token names no usable product, subject, plan, role or workspace.")
         own = account_id(self._identifier_key, product, subject)
         shared = workspace if product in _OF_WORKSPACES else None
@@ -186,6 +186,14 @@ class TokenVerifier:
             session=_session(claims),
             actor=OWNER if shared is None else own,
         )
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a text of one character or more that UTF-8 can hold: JSON also spells halves of surrogates."""
+    try:
+        return isinstance(value, str) and bool(value.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 class _Known(NamedTuple):

@@ -166,7 +166,10 @@ async def test_a_change_with_a_cookie_needs_the_pair(shop: Shop) -> None:
     assert body(await shop.ask("POST", "/shop/buy", "guest_id=abc", X_CSRF_Token="1"), 403)["oops"] == "csrf"
 
 
-@pytest.mark.parametrize("origin", ["https://evil.test", "null", "http://shop.test.evil.test", "http://shop.test:81"])
+@pytest.mark.parametrize(
+    "origin",
+    ["https://evil.test", "null", "http://shop.test.evil.test", "http://shop.test:81", "http://[", "http://[::1", ""],
+)
 async def test_a_foreign_origin_is_refused_whatever_the_pair(shop: Shop, origin: str) -> None:
     answer = await shop.ask("POST", "/shop/buy", "guest_id=a; csrf_token=1", X_CSRF_Token="1", Origin=origin)
     assert body(answer, 403)["oops"] == "foreign-origin"

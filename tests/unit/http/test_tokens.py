@@ -86,6 +86,7 @@ def test_a_workspace_is_whose_account_it_is_and_the_user_who_acts(folder: KeyFol
         {"sub": None},
         {"sub": ""},
         {"sub": 7},
+        {"sub": "\ud800"},
         {"product": None},
         {"product": "a:b"},
         {"exp": None},
