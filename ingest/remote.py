@@ -74,7 +74,10 @@ def own_asset(base_url: str, account: str, url: str) -> str | None:
     """The asset that one of the deployment's media URLs names, where it may be the account's; None for all others."""
     if not url.startswith(f"{base_url}/"):
         return None
-    match = _OWN.fullmatch(urlsplit(url.removeprefix(base_url)).path)
+    try:
+        match = _OWN.fullmatch(urlsplit(url.removeprefix(base_url)).path)
+    except ValueError:  # `//[` behind it is no path
+        return None
     if match is None or match["account"] not in (None, account):
         return None
     return match["asset"]
