@@ -5,10 +5,9 @@ By account and by what is counted; the audit's own counting, which shares no cod
 
 from __future__ import annotations
 
-from collections import Counter
+from typing import Protocol
 
-import asyncpg
-
+from processors.audit_spill import Shelf
 from schemas import events as ev
 
 BY_MODEL = {
@@ -26,7 +25,7 @@ _LINES = (
 _ENDS = (ev.JobReused, ev.JobSucceeded, ev.JobFailed, ev.JobCanceled, ev.JobExpired, ev.CreditsRefunded)
 _OF_DAYS = (ev.JobAccepted, ev.JobSucceeded, ev.JobFailed, ev.JobCanceled, ev.JobExpired)
 
-_SELECT = """
+_COUNTED = """
 SELECT 'events of jobs', account, sum(length(events) - length(replace(events, E'\\n', '')) + 1)
     FROM job_events GROUP BY 2
 UNION ALL SELECT 'groups', account, count(*) FROM job_groups GROUP BY 2
@@ -47,77 +46,125 @@ UNION ALL SELECT 'archived', originator_id, max(originator_version) FROM stored_
     WHERE originator_id LIKE 'acct\\_%' GROUP BY 2 HAVING count(*) = max(originator_version)
 """
 
-Counted = tuple[str, str]
+_ORDER = 'ORDER BY account COLLATE "C", what COLLATE "C"'
+SELECT = f"SELECT account, what, n FROM ({_COUNTED}) AS c(what, account, n) WHERE n <> 0 {_ORDER}"  # nosec B608
+"""What stands in the tables of all models, by account and what is counted, in that order."""
+
+OF_MODEL = {what: model for model, kinds in BY_MODEL.items() for what in kinds}
 
 
-class Counts:
-    """What the events added so far come to, by what is counted and account."""
+class Found:
+    """Sums by account and what is summed up; what comes to nothing is not there."""
 
-    def __init__(self) -> None:
-        self._counts: Counter[Counted] = Counter()
-        self._lots: dict[str, int] = {}
-        self._members: dict[tuple[str, str, str], bool] = {}
+    def __init__(self, shelf: Shelf) -> None:
+        self.sums = shelf.mapping("counts", int)
+
+    def more(self, account: str, what: str, by: int) -> None:
+        """Add to a sum."""
+        if by:
+            key = f"{account} {what}"
+            total = (self.sums.get(key) or 0) + by
+            if total:
+                self.sums[key] = total
+            else:
+                del self.sums[key]
+
+
+class Counts(Protocol):
+    """What the events added so far come to; `found` has it by account and, after a blank, what is counted."""
+
+    found: Found
 
     def add(self, event: ev.Event) -> None:
         """Take the next event of an account."""
-        account, data, counts = event.account, event.data, self._counts
-        counts["archived", account] += 1
-        counts["events of jobs", account] += hasattr(data, "job")
-        counts["ends", account] += isinstance(data, _ENDS)
-        counts["jobs of days", account] += isinstance(data, _OF_DAYS) + 2 * isinstance(data, ev.JobReused)
-        counts["plans", account] += isinstance(data, ev.AccountOpened | ev.PlanChanged)
-        counts["thresholds", account] += isinstance(data, ev.ThresholdReached)
-        counts["groups", account] += isinstance(data, ev.GroupAccepted)
+        ...
+
+
+class ArchiveCounts:
+    """Of the archive: every event."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.found = Found(shelf)
+
+    def add(self, event: ev.Event) -> None:
+        """See the port."""
+        self.found.more(event.account, "archived", 1)
+
+
+class JobCounts:
+    """Of the model `jobs`."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.found = Found(shelf)
+
+    def add(self, event: ev.Event) -> None:
+        """See the port."""
+        account, data, more = event.account, event.data, self.found.more
+        more(account, "events of jobs", hasattr(data, "job"))
+        more(account, "ends", isinstance(data, _ENDS))
+        more(account, "groups", isinstance(data, ev.GroupAccepted))
         if isinstance(data, ev.CommandRefused | ev.CommandDuplicate):
-            counts["not made", account] += data.subject is not None
+            more(account, "not made", data.subject is not None)
         if isinstance(data, ev.CreditsCaptured | ev.CreditsRefunded):
-            counts["credits of ends", account] += data.units
+            more(account, "credits of ends", data.units)
+
+
+class BalanceCounts:
+    """Of the model `balances`."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.found = Found(shelf)
+        self._lots = shelf.mapping("lots", int)
+
+    def add(self, event: ev.Event) -> None:
+        """See the port."""
+        account, data, more = event.account, event.data, self.found.more
+        more(account, "jobs of days", isinstance(data, _OF_DAYS) + 2 * isinstance(data, ev.JobReused))
+        more(account, "plans", isinstance(data, ev.AccountOpened | ev.PlanChanged))
+        more(account, "thresholds", isinstance(data, ev.ThresholdReached))
         if isinstance(data, _LINES):
             self._line(event, data)
-        self._albums(account, data)
-
-    def found(self, model: str) -> dict[Counted, int]:
-        """What the model's tables have to come to; nothing is left out."""
-        counts = Counter({place: n for place, n in self._counts.items() if place[0] in BY_MODEL[model]})
-        if model == "assets":
-            for account, _, _ in (place for place, present in self._members.items() if present):
-                counts["assets in albums", account] += 1
-        return {place: n for place, n in counts.items() if n}
 
     def _line(self, event: ev.Event, data: ev.EventData) -> None:
-        account, counts = event.account, self._counts
+        account, more = event.account, self.found.more
         units = int(getattr(data, "units", 0) or getattr(data, "amount", 0))
-        counts["lines", account] += 1
-        counts["units of lines", account] += units
+        more(account, "lines", 1)
+        more(account, "units of lines", units)
         sign = {ev.CreditsReserved: -1, ev.CreditsExpired: -1, ev.CreditsCaptured: 0}.get(type(data), 1)
-        counts["credits of days", account] += sign * units
-        before = sum(self._lots.get(lot, 0) for lot in self._named(event, data))
+        more(account, "credits of days", sign * units)
         if isinstance(data, ev.CreditsGranted) and data.amount > 0 and (data.expires_ms is not None or data.priority):
-            self._lots[event.position] = data.amount
+            self._lot(account, event.position, data.amount)
         elif isinstance(data, ev.CreditsExpired):
-            self._lots[data.lot] = 0
+            self._lot(account, data.lot, -(self._lots.get(data.lot) or 0))
         else:
             for use in getattr(data, "lots", ()):
-                self._lots[use.lot] += use.units if isinstance(data, ev.CreditsReleased) else -use.units
-        after = sum(self._lots.get(lot, 0) for lot in self._named(event, data))
-        counts["units of lots", account] += after - before
+                self._lot(account, use.lot, use.units if isinstance(data, ev.CreditsReleased) else -use.units)
 
-    @staticmethod
-    def _named(event: ev.Event, data: ev.EventData) -> set[str]:
-        lot = [data.lot] if isinstance(data, ev.CreditsExpired) else []
-        return {event.position, *lot, *(use.lot for use in getattr(data, "lots", ()))}
+    def _lot(self, account: str, lot: str, by: int) -> None:
+        self._lots[lot] = (self._lots.get(lot) or 0) + by
+        self.found.more(account, "units of lots", by)
 
-    def _albums(self, account: str, data: ev.EventData) -> None:
+
+class AssetCounts:
+    """Of the model `assets`."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.found = Found(shelf)
+        self._members = shelf.mapping("members", bool)
+
+    def add(self, event: ev.Event) -> None:
+        """See the port."""
+        account, data = event.account, event.data
         if isinstance(data, ev.AssetRegistered) and data.album is not None:
-            self._members[account, data.album, data.asset] = True
+            self._member(account, data.album, data.asset, present=True)
         elif isinstance(data, ev.AssetsMoved):
             for asset in (*data.moved, *data.already):
                 if data.from_album is not None:
-                    self._members[account, data.from_album, asset] = False
-                self._members[account, data.album, asset] = True
+                    self._member(account, data.from_album, asset, present=False)
+                self._member(account, data.album, asset, present=True)
 
-
-async def counted(connection: asyncpg.Connection) -> dict[Counted, int]:
-    """What stands in the tables; accounts with nothing of a kind are left out."""
-    rows = await connection.fetch(_SELECT)
-    return {(what, account): int(number) for what, account, number in rows if number}
+    def _member(self, account: str, album: str, asset: str, *, present: bool) -> None:
+        key = f"{account} {album} {asset}"
+        before = bool(self._members.get(key))
+        self._members[key] = present
+        self.found.more(account, "assets in albums", present - before)

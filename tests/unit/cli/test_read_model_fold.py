@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from infra.cli.read_model_fold import AssetSaid, Fold, JobSaid
+from dataclasses import dataclass, field
+
+from infra.cli.read_model_fold import AssetSaid, AssetsFold, BalancesFold, JobSaid, JobsFold, Totals, add_to_all
+from processors.audit import PartitionAudit
+from processors.audit_spill import InMemory
 from schemas import events as ev
 from schemas.commands import StoredObject
 
@@ -10,11 +14,23 @@ ACCOUNT = "acct_" + "a" * 26
 STORED = StoredObject("k", 10, "0" * 64, "png", 8, 8)
 
 
-def fold_of(*data: ev.AnyEvent) -> Fold:
-    fold = Fold(0)
+@dataclass
+class Folds:
+    """The folds of all models, and the laws beside them."""
+
+    audit: PartitionAudit = field(default_factory=lambda: PartitionAudit(0))
+    jobs: JobsFold = field(default_factory=lambda: JobsFold(InMemory()))
+    balances: BalancesFold = field(default_factory=lambda: BalancesFold(InMemory()))
+    assets: AssetsFold = field(default_factory=lambda: AssetsFold(InMemory()))
+
+
+def fold_of(*data: ev.AnyEvent) -> Folds:
+    made = Folds()
     for number, one in enumerate(data):
-        fold.add(ev.Event(f"0.{number}.0.0", ACCOUNT, "darkroom", number + 1, number, "cmd_1", "user", one, last=True))
-    return fold
+        event = ev.Event(f"0.{number}.0.0", ACCOUNT, "darkroom", number + 1, number, "cmd_1", "user", one, last=True)
+        made.audit.add(event)
+        add_to_all([made.jobs, made.balances, made.assets], event)
+    return made
 
 
 def accepted(job: str) -> ev.JobAccepted:
@@ -69,17 +85,17 @@ def test_a_job_is_charged_given_back_and_reused() -> None:
         reused("job_2", "asset_2", 2),
         ev.CreditsRefunded("job_1", 3, (), 1, "wrong", 10, None),
     )
-    assert fold.jobs == {
-        (ACCOUNT, "job_1"): JobSaid("succeeded", 3, 3),
-        (ACCOUNT, "job_2"): JobSaid("succeeded", 0, 0),
+    assert fold.jobs.jobs == {
+        f"{ACCOUNT} job_1": JobSaid("succeeded", 3, 3),
+        f"{ACCOUNT} job_2": JobSaid("succeeded", 0, 0),
     }
-    assert set(fold.assets) == {(ACCOUNT, "asset_1"), (ACCOUNT, "asset_2")}
-    assert fold.totals() == {ACCOUNT: (6, 0, 0, 3, 3, 0, 0)}
+    assert set(fold.assets.assets) == {f"{ACCOUNT} asset_1", f"{ACCOUNT} asset_2"}
+    assert fold.balances.accounts == {ACCOUNT: Totals(6, 0, 0, 3, 3, 0, 0)}
 
 
 def test_a_job_is_hidden_and_what_never_was_is_not() -> None:
     fold = fold_of(accepted("job_1"), ev.JobExpired("job_1"), *(hidden(job) for job in ("job_1", "job_1", "job_9")))
-    assert fold.jobs == {(ACCOUNT, "job_1"): JobSaid("expired", hidden=True)}
+    assert fold.jobs.jobs == {f"{ACCOUNT} job_1": JobSaid("expired", hidden=True)}
     assert fold.audit.violations == []
 
 
@@ -104,9 +120,9 @@ def test_pictures_are_viewed_deleted_and_erased() -> None:
         ev.AccountErased(2),
         registered("asset_3", 3),
     )
-    assert fold.assets == {
-        (ACCOUNT, "asset_1"): AssetSaid(1, "erased", True, 3),
-        (ACCOUNT, "asset_2"): AssetSaid(2, "deleted"),
-        (ACCOUNT, "asset_3"): AssetSaid(3),
+    assert fold.assets.assets == {
+        f"{ACCOUNT} asset_1": AssetSaid(1, "erased", True, 3),
+        f"{ACCOUNT} asset_2": AssetSaid(2, "deleted"),
+        f"{ACCOUNT} asset_3": AssetSaid(3),
     }
-    assert fold.albums == {ACCOUNT: 1}
+    assert fold.assets.albums == {ACCOUNT: 1}
