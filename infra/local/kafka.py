@@ -42,7 +42,7 @@ def kafka_component(
 
     async def command() -> Command:
         await asyncio.to_thread(_prepare, folder, listeners)
-        return Command(_kafka("kafka.Kafka", str(folder / "server.properties")), inherited(drop=("KAFKA_OPTS",)))
+        return Command(kafka_command("kafka.Kafka", str(folder / "server.properties")), inherited(drop=("KAFKA_OPTS",)))
 
     return Component(
         name="kafka",
@@ -59,23 +59,27 @@ def _prepare(folder: Path, listeners: Listeners) -> None:
     """Write the settings, and format the log directory at the first start."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = folder / "server.properties"
-    rows = (f"{name}={value}" for name, value in _settings(folder / "log", listeners).items())
+    rows = (f"{name}={value}" for name, value in broker_settings(folder / "log", listeners).items())
     settings.write_text("\n".join(rows) + "\n", encoding="utf-8")
     if (folder / "log" / "meta.properties").exists():
         return
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode("ascii").replace("-", "A")
-    tool = _kafka("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(settings), "--ignore-formatted")
+    tool = kafka_command(
+        "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(settings), "--ignore-formatted"
+    )
     done = run_as(Command((*tool, "--feature", "transaction.version=2"), inherited()))
     if done.returncode != 0:
         raise LocalError(f"Kafka's log directory cannot be formatted: {(done.stderr or done.stdout).strip()[-300:]}")
 
 
-def _kafka(*main: str) -> tuple[str, ...]:
+def kafka_command(*main: str) -> tuple[str, ...]:
+    """The command line of one of Kafka's programs."""
     properties = {"log4j2.configurationFile": (ASSETS / "kafka-log4j2.properties").as_uri()}
     return java_command("kafka.jars", _HEAP_MIB, properties, main)
 
 
-def _settings(log: Path, listeners: Listeners) -> dict[str, object]:
+def broker_settings(log: Path, listeners: Listeners) -> dict[str, object]:
+    """``server.properties`` of a node that is broker and controller, alone."""
     controller_port, bound = listeners.controller_port, [f"PLAINTEXT://{_HOST}:{listeners.port}"]
     advertised = list(bound)
     if listeners.detour_port is not None:

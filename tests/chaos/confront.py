@@ -115,7 +115,7 @@ def _wrong_submit(told: Told, journal: Journal) -> str | None:
 
 def _refused_late(told: Told, journal: Journal) -> bool:
     """Whether the answer came before the decision (202, pending), which then was a refusal."""
-    if told.status != 202 or told.body["status"] != "pending" or told.position is None:
+    if told.status != 202 or told.body.get("status") != "pending" or told.position is None:
         return False
     return [c["type"] for c in journal.by_source.get(_source(told.position), [])] == ["command-refused"]
 

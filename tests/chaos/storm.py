@@ -26,8 +26,9 @@ class Worker:
 
     settings: Settings
     name: str
-    arguments: tuple[str, str, str]
+    arguments: tuple[str, ...]
     log_path: Path
+    module: str = "tests.chaos.toy"
     process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -39,12 +40,14 @@ class Worker:
         self.member_file.unlink(missing_ok=True)
         with self.log_path.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tests.chaos.toy", self.name, *self.arguments, env=environment, stderr=output
+                sys.executable, "-m", self.module, self.name, *self.arguments, env=environment, stderr=output
             )
 
     def send(self, number: signal.Signals) -> None:
+        """Signal the process, if it has not ended by itself."""
         assert self.process is not None
-        self.process.send_signal(number)
+        if self.process.returncode is None:
+            self.process.send_signal(number)
 
     async def ended(self) -> int:
         assert self.process is not None
@@ -80,6 +83,8 @@ class Report:
 
     acknowledged: int = 0
     copied: int = 0
+    lost: int = 0
+    twice: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
 
@@ -120,11 +125,13 @@ async def check(reader: KafkaLogReader, source: str, target: str, partitions: in
         report.acknowledged += len(feed.acknowledged[partition])
         if found != wanted:
             extra = [value for value, count in Counter(found).items() if count > 1]
+            report.twice += len(found) - len(set(found))
             report.violations.append(
                 f"partition {partition}: {len(wanted)} sent, {len(found)} copied, {len(extra)} more than once"
             )
         offsets = {int(value.split(b" ", 1)[0]) for value in found}
         if missing := feed.acknowledged[partition] - offsets:
+            report.lost += len(missing)
             report.violations.append(f"partition {partition}: {len(missing)} acknowledged records are missing")
 
 

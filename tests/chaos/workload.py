@@ -21,7 +21,6 @@ from tests.client import Client
 from tests.pictures import encoded, scene
 
 PRICE = 1
-_PATIENCE_S = 60.0
 _WEIGHTS = {"echo": 44, "flaky": 8, "broken": 8, "slow": 3, "upscale": 4, "upload": 9, "cancel": 12, "duplicate": 12}
 _PICTURE = encoded(scene(40, 30, seed=3))
 
@@ -59,6 +58,7 @@ class Workload:
 
     users: Sequence[Client]
     seed: int
+    patience_s: float = 60.0
     told: list[Told] = field(default_factory=list)
     silent: list[str] = field(default_factory=list)
 
@@ -68,12 +68,16 @@ class Workload:
         self._assets: dict[str, list[str]] = {}
         self._jobs: list[tuple[Client, str]] = []
 
-    async def run(self, commands: int, a_second: float, at_once: int = 48) -> None:
-        """Send so many commands at this pace, at most so many at once."""
+    async def run(
+        self, commands: int, a_second: float, at_once: int = 48, enough: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Send so many commands at this pace, at most so many at once, or fewer when it is enough."""
         room = asyncio.Semaphore(at_once)
         started = time.monotonic()
         async with asyncio.TaskGroup() as tasks:
             for number in range(commands):
+                if enough():
+                    return
                 await asyncio.sleep(max(0.0, started + number / a_second - time.monotonic()))
                 await room.acquire()
                 tasks.create_task(self._in(room, f"{self.seed}-{number}"))
@@ -135,7 +139,7 @@ class Workload:
         about: str | None = None,
     ) -> None:
         started, asked = time.monotonic(), 0
-        while time.monotonic() - started < _PATIENCE_S:
+        while time.monotonic() - started < self.patience_s:
             asked += 1
             try:
                 answer = await ask()

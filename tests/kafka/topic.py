@@ -20,13 +20,15 @@ def fresh(prefix: str) -> str:
     return f"{prefix}-{uuid.uuid4().hex[:8]}"
 
 
-async def make_topics(settings: Settings, topics: Mapping[str, tuple[int, Mapping[str, str]]]) -> None:
+async def make_topics(
+    settings: Settings, topics: Mapping[str, tuple[int, Mapping[str, str]]], *, replicas: int = 1
+) -> None:
     """Create topics (name: partitions and configs); on return every partition's leader serves it."""
     admin = AIOKafkaAdminClient(**connection_arguments(settings.kafka))
     await admin.start()
     try:
         await admin.create_topics(
-            [NewTopic(name, count, 1, topic_configs=dict(configs)) for name, (count, configs) in topics.items()]
+            [NewTopic(name, count, replicas, topic_configs=dict(configs)) for name, (count, configs) in topics.items()]
         )
         while not await _all_led(admin, set(topics)):
             await asyncio.sleep(0.02)

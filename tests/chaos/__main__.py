@@ -1,0 +1,78 @@
+"""``python -m tests.chaos``: a seeded nemesis over the real stack under load, and a table of what held.
+
+Bounded by ``--minutes`` or ``--strikes``. Exit code 1 where anything does not hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import uvloop
+
+from tests.chaos.faults.fault import Fault
+from tests.chaos.faults.registry import every_fault
+from tests.chaos.runner import Asked, run
+from tests.chaos.table import as_json, text
+
+RESULTS = Path(__file__).with_name("results.json")
+_DEFAULT_MINUTES = 5.0
+
+
+def main() -> int:
+    """Run, print the table, and say by the exit code whether everything holds."""
+    given = _arguments()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of each try while the broker is down
+    asked = Asked(given.seed, given.minutes, given.strikes, given.commands_a_second, given.each_by)
+    with tempfile.TemporaryDirectory(prefix="darkroom-chaos-", ignore_cleanup_errors=True) as folder:
+        root = Path(folder) if given.keep is None else Path(given.keep)
+        root.mkdir(parents=True, exist_ok=True)
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+        began = os.getloadavg()[0]
+        result = asyncio.run(run(asked, _chosen(given.faults), root / "data", _tell, root / "told.ndjson"))
+    print(text(result), flush=True)
+    if given.write:
+        machine = {"cores": os.cpu_count(), "load_before": began, "load_after": os.getloadavg()[0]}
+        given.write.write_text(json.dumps(as_json(result) | {"machine": machine}, indent=1) + "\n", encoding="utf-8")
+    return 0 if result.holds else 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="Faults over the real stack under load.")
+    parser.add_argument("--minutes", type=float, help=f"for so long (default {_DEFAULT_MINUTES:g}, without --strikes)")
+    parser.add_argument("--strikes", type=int, help="so many strikes")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--faults", help=f"these alone, with commas: {', '.join(f.name for f in every_fault())}")
+    parser.add_argument("--commands-a-second", type=float, default=15.0)
+    parser.add_argument("--each-by", type=int, default=0, metavar="N", help="begin with every fault, N at once")
+    parser.add_argument("--keep", metavar="DIR", help="keep the stack's data and every answer there")
+    parser.add_argument("--write", nargs="?", type=Path, const=RESULTS, help="write the figures as JSON as well")
+    given = parser.parse_args()
+    if given.minutes is None and given.strikes is None:
+        given.minutes = _DEFAULT_MINUTES
+    return given
+
+
+def _chosen(names: str | None) -> tuple[Fault, ...]:
+    known = {fault.name: fault for fault in every_fault()}
+    if names is None:
+        return tuple(known.values())
+    wanted = [name.strip() for name in names.split(",")]
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        sys.exit(f"There is no fault {unknown[0]}: choose among {', '.join(known)}.")
+    return tuple(known[name] for name in wanted)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""A nemesis over a running stack under load, from one seed; afterwards everything is judged.
+
+Theory of operation. The nemesis strikes in rounds. A round is one strike that comes alone, or a volley of several at
+once. Before a strike that comes alone, and after it, the stack has to be whole: every component healthy and no
+partition waiting. So what stands still in between is its doing, and is counted under its kind. A volley waits for
+nothing but its own targets, so that faults meet each other, and those that are not healed from before.
+
+Load goes on through all of it, from clients that repeat each command under its key until somebody answers. What a
+strike counts is what it really hit, never what it meant to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.chaos.arena import Arena
+from tests.chaos.faults.fault import Fault
+from tests.chaos.generations import generations
+from tests.chaos.standstill import Standstill
+from tests.chaos.table import Result, Strike, groups, standstills, totals
+from tests.chaos.verdict import Paid, judge
+from tests.chaos.workload import Workload
+from tests.client import Client
+
+USERS = 12
+POOR_CREDITS = 5
+RICH_CREDITS = 1_000_000
+PATIENCE_S = 240.0
+WHOLE_LIMIT_S = 300.0
+_CALM_S = 0.5
+_CALM_WAIT_S = 1.5  # ticks come each second, and a busy machine takes its time for them
+_VOLLEYS = (1, 1, 2, 3, 4, 5)
+_WEIGHTS = {"kill-": 4.0, "lose-": 1.0, "freeze-": 1.2, "restart-": 0.4, "wire-": 1.6, "full-disk": 0.2}
+_OWN_WEIGHTS = {"kill-processor": 7.0, "freeze-processor": 2.0, "kill-kafka": 1.2, "kill-s3": 2.0, "kill-triton": 1.2}
+_TELL_EVERY_S = 60.0
+_TRIES = 3
+_ENDLESS = 10_000_000
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How long and how much. It ends when either limit is reached.
+
+    With ``each_by`` every fault strikes first, in volleys of that size, and those that met nothing strike again.
+    """
+
+    seed: int = 1
+    minutes: float | None = None
+    strikes: int | None = None
+    commands_a_second: float = 15.0
+    each_by: int = 0
+
+    def is_over(self, began_s: float, struck: int) -> bool:
+        late = self.minutes is not None and time.monotonic() - began_s >= 60 * self.minutes
+        return late or (self.strikes is not None and struck >= self.strikes)
+
+
+@dataclass
+class Nemesis:
+    """Strikes an arena with ``faults``; `strikes` holds what it did."""
+
+    arena: Arena
+    faults: Sequence[Fault]
+    draw: random.Random
+    still: Standstill
+    strikes: list[Strike] = field(default_factory=list)
+
+    async def run(self, asked: Asked, began_s: float) -> None:
+        """Rounds until it is enough; at the end the stack is whole."""
+        if asked.each_by:
+            await self._each(asked.each_by)
+        while not asked.is_over(began_s, len(self.strikes)):
+            size = self.draw.choice(_VOLLEYS)
+            if size == 1:
+                await self.alone(self._drawn(1)[0])
+            else:
+                await self._volley(self._drawn(size))
+        await self._until_whole()
+
+    async def _each(self, at_once: int) -> None:
+        """Every fault until it has struck, a few times at most."""
+        for _ in range(_TRIES):
+            met = {strike.fault for strike in self.strikes if strike.counts}
+            left = [fault for fault in self.faults if fault.name not in met]
+            self.draw.shuffle(left)
+            for begin in range(0, len(left), at_once):
+                await self._volley(left[begin : begin + at_once])
+
+    async def _volley(self, faults: Sequence[Fault]) -> None:
+        await asyncio.gather(*(self._soon(fault) for fault in faults))
+        await asyncio.sleep(self.draw.uniform(0.2, 1.5))
+
+    async def alone(self, fault: Fault) -> None:
+        """Strike a whole stack with one fault, and wait until it is whole again."""
+        await self._until_whole()
+        await self._strike(fault, random.Random(self.draw.getrandbits(64)), alone=True)
+
+    async def _soon(self, fault: Fault) -> None:
+        draw = random.Random(self.draw.getrandbits(64))
+        await asyncio.sleep(draw.uniform(0.0, 2.0))
+        await self._strike(fault, draw, alone=False)
+
+    async def _strike(self, fault: Fault, draw: random.Random, *, alone: bool) -> None:
+        began_s = time.monotonic()
+        struck = await fault.strike(self.arena, draw)
+        if alone:
+            await self._until_whole()
+        counts = dict(struck.counts)
+        self.strikes.append(Strike(fault.name, fault.kind, alone, began_s, time.monotonic(), counts))
+
+    def _drawn(self, size: int) -> list[Fault]:
+        """So many different faults, heavier ones rather than lighter ones."""
+        keyed = sorted(self.faults, key=lambda fault: self.draw.random() ** (1 / _weight(fault.name)))
+        return keyed[-size:]
+
+    async def _until_whole(self) -> None:
+        """Every component is healthy, and no partition waits, for a moment."""
+        calm_since: float | None = None
+        async with asyncio.timeout(WHOLE_LIMIT_S):
+            while calm_since is None or time.monotonic() - calm_since < _CALM_S:
+                is_calm = (
+                    all(row["healthy"] for row in self.arena.rows().values()) and self.still.waiting_s < _CALM_WAIT_S
+                )
+                calm_since = (calm_since or time.monotonic()) if is_calm else None
+                await asyncio.sleep(0.1)
+
+
+async def run(
+    asked: Asked, faults: Sequence[Fault], data: Path, tell: Callable[[str], None], told_path: Path | None = None
+) -> Result:
+    """Everything from the start of a stack in ``data`` to its end."""
+    async with Arena(data, faults) as arena:
+        paid = await _users(arena)
+        users = [one.user for one in paid]
+        try:
+            workload = Workload(users, asked.seed, PATIENCE_S)
+            began_s, before = time.monotonic(), await generations(arena.settings)
+            nemesis, still = await _storm(arena, asked, faults, workload, tell)
+            seconds = time.monotonic() - began_s
+            after = await generations(arena.settings)
+            if told_path is not None:
+                workload.write(told_path)
+            tell(f"judging {len(workload.told)} answers after {seconds:.0f} s")
+            return Result(
+                seed=asked.seed,
+                seconds=seconds,
+                commands=len(workload.told),
+                strikes=nemesis.strikes,
+                standstill=standstills(nemesis.strikes, still.spells),
+                rebalances={group: number - before.get(group, 0) for group, number in after.items()},
+                verdict=await judge(arena.stack, paid, workload.told, workload.silent),
+            )
+        finally:
+            for user in users:
+                await user.http.aclose()
+
+
+async def _users(arena: Arena) -> list[Paid]:
+    """One who cannot pay for much, and others who can."""
+    paid = [Paid(Client(arena.stack), RICH_CREDITS if number else POOR_CREDITS) for number in range(USERS)]
+    for one in paid:
+        await one.user.grant(one.granted)
+    return paid
+
+
+async def _storm(
+    arena: Arena, asked: Asked, faults: Sequence[Fault], workload: Workload, tell: Callable[[str], None]
+) -> tuple[Nemesis, Standstill]:
+    """Load and strikes side by side, until the nemesis has had enough and every command is answered."""
+    still = Standstill(arena.settings)
+    nemesis = Nemesis(arena, faults, random.Random(asked.seed), still)
+    watching = asyncio.create_task(still.watch())
+    telling = asyncio.create_task(_tell(nemesis, workload, tell))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            striking = tasks.create_task(nemesis.run(asked, time.monotonic()))
+            tasks.create_task(workload.run(_ENDLESS, asked.commands_a_second, enough=striking.done))
+    finally:
+        for task in (watching, telling):
+            task.cancel()
+        await asyncio.gather(watching, telling, return_exceptions=True)
+    return nemesis, still
+
+
+async def _tell(nemesis: Nemesis, workload: Workload, tell: Callable[[str], None]) -> None:
+    began_s = time.monotonic()
+    while True:
+        await asyncio.sleep(_TELL_EVERY_S)
+        counts = ", ".join(f"{name} {count}" for name, count in groups(totals(nemesis.strikes)).items())
+        so_far = f"{len(nemesis.strikes)} strikes, {len(workload.told)} answers"
+        tell(f"{time.monotonic() - began_s:.0f} s: {so_far}; {counts}")
+
+
+def _weight(name: str) -> float:
+    if name in _OWN_WEIGHTS:
+        return _OWN_WEIGHTS[name]
+    return next((weight for beginning, weight in _WEIGHTS.items() if name.startswith(beginning)), 1.0)

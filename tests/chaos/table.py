@@ -1,0 +1,161 @@
+"""What a run has shown, as a table for people and as JSON: pure, over strikes, spells and the verdict."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tests.chaos.faults.fault import Kind
+from tests.chaos.standstill import Spell
+from tests.chaos.verdict import Verdict
+
+BOUNDS_P99_S: Mapping[str, float] = {"dead worker": 3.0, "hanging worker": 10.0, "lost host": 10.0}
+"""Within which partitions of an owner that was struck alone have to move on."""
+_OWNERS = ("dead worker", "hanging worker", "lost host", "clean restart")
+
+
+@dataclass(frozen=True)
+class Strike:
+    """One strike as it went, until the stack was whole again; on the monotonic clock."""
+
+    fault: str
+    kind: Kind
+    alone: bool
+    began_s: float
+    ended_s: float
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Still:
+    """The longest standstill of any partition after each strike of a kind that came alone."""
+
+    strikes: int
+    p50_s: float
+    p99_s: float
+    max_s: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """All of a run."""
+
+    seed: int
+    seconds: float
+    commands: int
+    strikes: Sequence[Strike]
+    standstill: Mapping[str, Still]
+    rebalances: Mapping[str, int]
+    verdict: Verdict
+
+    @property
+    def counts(self) -> Counter[str]:
+        """What really struck, by name."""
+        return totals(self.strikes)
+
+    @property
+    def too_long(self) -> list[str]:
+        """Kinds of faults after which partitions stood still for too long."""
+        return [
+            f"{kind}: partitions moved on within {found.p99_s:.1f} s (p99), which should be {BOUNDS_P99_S[kind]:g} s"
+            for kind, found in self.standstill.items()
+            if kind in BOUNDS_P99_S and found.p99_s > BOUNDS_P99_S[kind]
+        ]
+
+    @property
+    def holds(self) -> bool:
+        return self.verdict.holds and not self.too_long
+
+
+def totals(strikes: Iterable[Strike]) -> Counter[str]:
+    """What really struck, by name."""
+    found: Counter[str] = Counter()
+    for strike in strikes:
+        found.update(strike.counts)
+    return found
+
+
+def standstills(strikes: Sequence[Strike], spells: Sequence[Spell]) -> dict[str, Still]:
+    """By kind; a spell belongs to the strike that came alone and in whose time it began."""
+    by_kind: dict[str, list[float]] = {}
+    for strike in strikes:
+        if strike.alone and strike.counts:
+            within = [s.seconds for s in spells if strike.began_s - 0.5 <= s.began_s <= strike.ended_s]
+            by_kind.setdefault(strike.kind, []).append(max(within, default=0.0))
+    return {
+        kind: Still(len(found), quantile(found, 0.5), quantile(found, 0.99), max(found))
+        for kind, found in sorted(by_kind.items())
+    }
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least this share of them does not exceed."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+
+
+def groups(counts: Mapping[str, int]) -> dict[str, int]:
+    """The figures that a run is asked for, each the sum of what stands in the table below it."""
+
+    def total(*beginnings: str) -> int:
+        return sum(count for name, count in counts.items() if name.startswith(beginnings))
+
+    return {
+        "kills": total("kill ", "lost "),
+        "zombies": total("zombie "),
+        "held or dropped": total("held ", "dropped "),
+        "delayed or cut": total("delayed ", "cut "),
+        "clean restarts": total("restart "),
+    }
+
+
+def text(result: Result) -> str:
+    """The table."""
+    verdict, counts = result.verdict, result.counts
+    rows: list[tuple[str, str]] = [
+        ("seed, seconds, strikes", f"{result.seed}, {result.seconds:.0f}, {len(result.strikes)}"),
+        ("answers", f"{result.commands}, of them acknowledged {verdict.acknowledged}; jobs {verdict.jobs}"),
+        *((name, str(count)) for name, count in groups(counts).items()),
+        ("rebalances", f"{sum(result.rebalances.values())} ({_listed(result.rebalances)})"),
+        *((f"  {name}", str(count)) for name, count in sorted(counts.items())),
+        ("acknowledged lost", str(len(verdict.lost))),
+        ("charged twice", str(len(verdict.charged_twice))),
+        ("stuck jobs", str(len(verdict.stuck))),
+        ("drift in units", str(verdict.drift_units)),
+        ("commands without an answer", str(len(verdict.silent))),
+        ("read models that differ", str(len(verdict.wrong))),
+        ("violations of the audit", f"{len(verdict.violations)}; decided again {verdict.decided_again}"),
+        ("quiet after the last fault", f"{verdict.quiet_after_s:.0f} s"),
+        *(
+            (f"standstill, {kind}", f"p50 {s.p50_s:.2f} s, p99 {s.p99_s:.2f} s, max {s.max_s:.2f} s ({s.strikes})")
+            for kind, s in sorted(result.standstill.items(), key=lambda item: item[0] not in _OWNERS)
+        ),
+    ]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{name:<{width}}  {value}" for name, value in rows]
+    return "\n".join([*lines, *verdict.lines(), *result.too_long, "holds" if result.holds else "DOES NOT HOLD"])
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    """The same for programs, without the single strikes."""
+    verdict = {name: len(v) if isinstance(v, tuple) else v for name, v in asdict(result.verdict).items()}
+    return {
+        "seed": result.seed,
+        "seconds": round(result.seconds),
+        "strikes": len(result.strikes),
+        "answers": result.commands,
+        "totals": groups(result.counts) | {"rebalances": sum(result.rebalances.values())},
+        "struck": dict(sorted(result.counts.items())),
+        "rebalances": dict(result.rebalances),
+        "verdict": verdict,
+        "standstill": {
+            kind: {n: round(v, 2) for n, v in asdict(found).items()} for kind, found in result.standstill.items()
+        },
+        "holds": result.holds,
+    }
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
