@@ -104,6 +104,8 @@ class ViewSender:
             return False
         except OutcomeUnknown:
             _log.warning("views-maybe-lost", account=envelope.account)
+        except Exception as error:  # nobody foresaw it; the views that come after it are still to be sent
+            _log.error("views-maybe-lost", account=envelope.account, exc_info=error)
         return True
 
     def _packed(self, waiting: Mapping[Viewed, int]) -> Iterator[Envelope]:

@@ -100,6 +100,21 @@ async def test_what_is_not_on_the_log_is_sent_again_and_what_may_be_is_not() -> 
     assert log.views == {"a": {"1": 2}}
 
 
+async def test_a_fault_that_nobody_foresaw_does_not_end_the_sending(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "EVERY_S", 0.01)
+    log = Log()
+    log.fault = RuntimeError("nobody foresaw it")
+    async with open_views(log, ManualClock(7), SeededIds(1), 8) as counter, asyncio.timeout(30):
+        counter.note("a", "darkroom", "1")
+        while counter._waiting:
+            await asyncio.sleep(0.01)
+        log.fault = None
+        counter.note("b", "darkroom", "2")
+        while not log.envelopes:
+            await asyncio.sleep(0.01)
+    assert log.views == {"b": {"2": 1}}
+
+
 async def test_memory_is_bounded_and_commands_are_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(views, "WAITING_MAX", 3)
     monkeypatch.setattr(views, "ASSETS_MAX", 2)
