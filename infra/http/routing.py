@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar, cast
 
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -189,9 +190,14 @@ def _route(path: str, operations: Mapping[str, Operation], gate: Gate) -> Route:
 
 
 async def admitted(request: Request, operation: Operation, gate: Gate) -> Response:
-    """The operation's answer to a request that the gate lets in."""
+    """The operation's answer to a request that the gate lets in.
+
+    No id holds U+0000, which PostgreSQL has no text for: such a path leads nowhere.
+    """
     request.scope["darkroom.operation"] = operation
     await gate.admit(request, operation)
+    if any("\0" in value for value in request.path_params.values()):
+        raise HTTPException(404)
     return await operation.handler(request)
 
 
