@@ -10,8 +10,10 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import uvloop
@@ -19,7 +21,7 @@ import uvloop
 from tests.chaos.faults.fault import Fault
 from tests.chaos.faults.registry import every_fault
 from tests.chaos.runner import Asked, run
-from tests.chaos.table import as_json, text
+from tests.chaos.table import Result, as_json, text
 
 RESULTS = Path(__file__).with_name("results.json")
 _DEFAULT_MINUTES = 5.0
@@ -35,12 +37,20 @@ def main() -> int:
         root.mkdir(parents=True, exist_ok=True)
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
         began = os.getloadavg()[0]
-        result = asyncio.run(run(asked, _chosen(given.faults), root / "data", _tell, root / "told.ndjson"))
+        result = asyncio.run(_until_done(asked, _chosen(given.faults), root))
     print(text(result), flush=True)
     if given.write:
         machine = {"cores": os.cpu_count(), "load_before": began, "load_after": os.getloadavg()[0]}
         given.write.write_text(json.dumps(as_json(result) | {"machine": machine}, indent=1) + "\n", encoding="utf-8")
     return 0 if result.holds else 1
+
+
+async def _until_done(asked: Asked, faults: Sequence[Fault], root: Path) -> Result:
+    """The run; signals end it in order, so that neither processes nor mounts are left."""
+    running = asyncio.ensure_future(run(asked, faults, root / "data", _tell, root / "told.ndjson"))
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(signum, running.cancel)
+    return await running
 
 
 def _arguments() -> argparse.Namespace:
