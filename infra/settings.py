@@ -114,7 +114,10 @@ class SweepSettings(_Section):
 class GatewaySettings(_Section):
     """Where the HTTP gateway listens, how clients reach it, whose forwarded headers it believes, whose pages it serves.
 
-    ``allowed_origins`` are those of other sites' pages that may send changes with a user's cookie.
+    ``allowed_origins`` are those of other sites' pages that may send changes with a user's cookie. What it cannot do in
+    time it refuses with 503 at once: every request while its event loop is later than ``loop_lag_max_ms``, and what is
+    to be decided in a partition whose first undecided command is older than ``behind_after_ms``, once
+    ``behind_waiting_max`` wait there.
     """
 
     host: str = "127.0.0.1"
@@ -122,6 +125,9 @@ class GatewaySettings(_Section):
     public_url: str | None = None
     allowed_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
+    loop_lag_max_ms: int = Field(default=250, ge=10)
+    behind_after_ms: int = Field(default=500, ge=10)
+    behind_waiting_max: int = Field(default=32, ge=1)
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -92,7 +92,7 @@ async def _decided(
 ) -> Decision:
     """The decision, known to the read models. Raises Problem 404 for an asset that is not the account's, 410 after."""
     minted = intake.minted(request)
-    with intake.waiter(minted) as waiter:
+    with intake.waiter(minted, who) as waiter:
         position = await intake.append(request, who, minted, operation, [asset], command)
         reply = await waiter.take(intake.ports.decision_wait_s)
         if reply is not None and isinstance(reply.answer, Refused) and isinstance(reply.answer.refusal, AssetUnknown):

@@ -30,7 +30,7 @@ async def create_album(request: Request) -> Response:
     minted = intake.minted(request)
     sealed = await intake.sealed(who.account, ALBUM, encode_secrets(AlbumSecrets(body.name)))
     command = CreateAlbum(minted.id("album"), sealed)
-    with intake.waiter(minted) as waiter:
+    with intake.waiter(minted, who) as waiter:
         position = await intake.append(request, who, minted, "create-album", [body.name], command)
         decision = await intake.decided(request, who, waiter, position)
     album = decision.answer.album if isinstance(decision.answer, AlbumAccepted) else command.album
@@ -45,7 +45,7 @@ async def delete_album(request: Request) -> Response:
     who = caller_as_who(caller_of(request))
     album = request.path_params["id"]
     minted = intake.minted(request)
-    with intake.waiter(minted) as waiter:
+    with intake.waiter(minted, who) as waiter:
         position = await intake.append(request, who, minted, "delete-album", [album], DeleteAlbum(album))
         decision = await intake.decided(request, who, waiter, position)
     status = "pending" if decision.answer is None else "deleted"
@@ -76,7 +76,7 @@ async def move(
     """Move the pictures; None where that is on the log, not decided yet. Raises Problem 404 and 503."""
     minted = intake.minted(request)
     content = [command.album, command.from_album, *command.assets]
-    with intake.waiter(minted) as waiter:
+    with intake.waiter(minted, who) as waiter:
         position = await intake.append(request, who, minted, "move-assets", content, command)
         decision = await intake.decided(request, who, waiter, position)
     return decision.answer if isinstance(decision.answer, AssetsMovedAnswer) else None, decision.position

@@ -85,7 +85,7 @@ async def register(
         if new.file_name:
             sealed = await intake.sealed(who.account, ASSET, encode_secrets(AssetSecrets(new.file_name)))
         command = RegisterAsset(new.asset, new.object, sealed, new.album)
-        with intake.waiter(minted) as waiter:
+        with intake.waiter(minted, who) as waiter:
             position = await intake.append(request, who, minted, operation, content, command)
             decision = await intake.decided(request, who, waiter, position)
     except Problem as problem:

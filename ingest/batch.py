@@ -118,7 +118,7 @@ class _Batch:
         self._count = count
         jobs = [intake.ports.ids.mint("job") for _ in range(count)]
         self.results = Results(jobs, intake.ports.base_url)
-        self.waiter: Waiter = intake.waiter(minted)
+        self.waiter: Waiter = intake.waiter(minted, who)
         self._appending: deque[tuple[_Packed, asyncio.Task[list[Appended]]]] = deque()
         self._last: Position | None = None
         self._fault: Problem | None = None

@@ -16,7 +16,7 @@ from schemas.replies import JobCancelAccepted, Refused
 async def cancel(intake: Intake, request: Request, who: Who, job: str) -> tuple[JobCancelAccepted | None, Position]:
     """End the job; None where the cancel is on the log and not decided yet. Raises Problem 404, 409 and 503."""
     minted = intake.minted(request)
-    with intake.waiter(minted) as waiter:
+    with intake.waiter(minted, who) as waiter:
         position = await intake.append(request, who, minted, "cancel-job", [job], CancelJob(job))
         reply = await waiter.take(intake.ports.decision_wait_s)
         if reply is not None and isinstance(reply.answer, Refused) and isinstance(reply.answer.refusal, JobUnknown):

@@ -77,7 +77,7 @@ async def submit_group(
     results.models = [job.model for job in jobs]
     content = [job.content for job in jobs]
     try:
-        with intake.waiter(minted) as waiter:
+        with intake.waiter(minted, who) as waiter:
             position = await intake.append(request, who, minted, operation, content, command, answered=prefer.decided)
             if prefer.decided:
                 limit_s = intake.ports.decision_wait_s

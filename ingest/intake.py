@@ -23,6 +23,7 @@ from infra import failpoints
 from infra.http.audit import accessed
 from infra.http.auth import add_headers, set_header
 from infra.http.cookies import POSITION_COOKIE, is_cookie_client, set_cookie
+from infra.http.pressure import SHED
 from infra.http.problems import Problem, of_status
 from infra.http.refusals import problem_of
 from infra.http.requests import header_once
@@ -110,11 +111,12 @@ class Intake:
         except KeyStoreUnavailable as error:
             raise unavailable("The log takes no new keys now; try again.") from error
 
-    def waiter(self, minted: Minted) -> Waiter:
-        """Where the replies will come. Raises Problem 503 when too many wait."""
+    def waiter(self, minted: Minted, who: Who) -> Waiter:
+        """Where the replies to a command for the account will come. Raises Problem 503 when too many wait."""
         try:
-            return self.ports.waiters.open(minted.suffix)
+            return self.ports.waiters.open(minted.suffix, partition_of(who.account, self.ports.partitions))
         except TooManyWaiters as error:
+            SHED.labels("decisions").inc()
             raise unavailable("Too many requests wait for their decision; try again.", code="overloaded") from error
 
     async def append(

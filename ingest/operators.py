@@ -65,7 +65,7 @@ async def _changed(
 ) -> Response:
     """Send the command and answer 200 with the new balance, 202 while it is not decided."""
     minted = intake.minted(request)
-    with intake.waiter(minted) as waiter:
+    with intake.waiter(minted, who) as waiter:
         position = await intake.append(request, who, minted, operation, content, command)
         decision = await intake.decided(request, who, waiter, position)
     changed = decision.answer if isinstance(decision.answer, BalanceChanged) else None

@@ -72,7 +72,7 @@ async def _submitted(
         position = await intake.append(request, who, minted, operation, job.content, command, answered=False)
         intake.acknowledged(request, who, position)
         return Standing(job=command.job, position=str(position))
-    with intake.waiter(minted) as waiter:
+    with intake.waiter(minted, who) as waiter:
         position = await intake.append(request, who, minted, operation, job.content, command)
         limit_s = intake.ports.decision_wait_s
         found = await intake.reply_or_outcome(waiter, who, command.job, limit_s, ended=False)

@@ -38,6 +38,7 @@ from infra.http.media_links import open_links
 from infra.http.observe import AccessLog
 from infra.http.openapi import openapi_document
 from infra.http.pages import Check, pages
+from infra.http.pressure import LoopPressure
 from infra.http.protocol import LimitedProtocol
 from infra.http.routing import Operation
 from infra.http.session_routes import SessionPorts
@@ -112,6 +113,7 @@ def make_application(settings: Settings, parts: Part, limits: LimitSettings) -> 
     ports: dict[type[Any], Any] = {}
     checks: dict[str, Check] = {}
     access_log, limiter = AccessLog(), Limiter(limits)
+    pressure = LoopPressure(settings.gateway.loop_lag_max_ms / 1000)
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
@@ -126,14 +128,15 @@ def make_application(settings: Settings, parts: Part, limits: LimitSettings) -> 
                 _log.error("not-started", reason=str(error))
                 raise
             _log.info("gateway-ready", parts=parts)
-            yield
+            async with pressure.watched():
+                yield
 
     document = openapi_document(operations, version=_version(), server_url=settings.gateway.base_url)
     native = BearerGate(log.authenticator, limiter, log.addresses)
     doors = Doors(log.authenticator, limiter, log.addresses, identifier_key, settings.gateway.origins)
     return build_application(
         operations,
-        Gates(native, doors),
+        Gates(native, doors, pressure),
         ports,
         pages=pages(document, checks),
         lifespan=lifespan,
@@ -232,7 +235,11 @@ async def _start_ingest(shared: _Shared, stack: AsyncExitStack, checks: dict[str
     settings = shared.settings
     following = await _client(settings, stack, "gateway-replies")
     ids = SystemIds()
-    waiters = Waiters(ids.mint("gw"))
+    waiters = Waiters(
+        ids.mint("gw"),
+        behind_after_s=settings.gateway.behind_after_ms / 1000,
+        behind_waiting_max=settings.gateway.behind_waiting_max,
+    )
     replies = LogReplyReader(KafkaFollower(following, REPLIES, settings.partitions), waiters)
     checks["replies"] = partial(_is_ready, replies)
     following_task = asyncio.create_task(replies.run(), name="follow replies")

@@ -25,6 +25,7 @@ from infra.http.auth import BearerGate, add_headers, bearer_token, invalid_token
 from infra.http.cookies import cookies_of, is_cookie_client, mark_cookie_client, set_cookie
 from infra.http.headers import headers_of
 from infra.http.limits import Limiter, Standing
+from infra.http.pressure import LoopPressure
 from infra.http.problems import Problem
 from infra.http.refusals import problem_of
 from infra.http.routing import Operation
@@ -45,11 +46,12 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 class Gates:
     """Implements `infra.http.routing.Gate`: rows of a contract pass its door, all others the gate of bearer tokens."""
 
-    def __init__(self, native: BearerGate, doors: Doors) -> None:
-        self._native, self._doors = native, doors
+    def __init__(self, native: BearerGate, doors: Doors, pressure: LoopPressure) -> None:
+        self._native, self._doors, self._pressure = native, doors, pressure
 
     async def admit(self, request: Request, operation: Operation) -> None:
         """Return to let the request in; raise Problem to turn it away."""
+        self._pressure.check()
         if operation.surface is None:
             await self._native.admit(request, operation)
         else:

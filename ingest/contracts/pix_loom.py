@@ -186,7 +186,7 @@ async def _looked_for(intake: Intake, request: Request, who: Who, minted: Minted
     refused for all others. Raises Problem 503.
     """
     probe = another(intake, minted)
-    with intake.waiter(probe) as waiter:
+    with intake.waiter(probe, who) as waiter:
         position = await intake.append(request, who, probe, "cancel-job", [job], CancelJob(job))
         reply = await waiter.take(intake.ports.decision_wait_s)
     intake.acknowledged(request, who, position)
@@ -200,7 +200,7 @@ async def _hide(intake: Intake, request: Request, who: Who, minted: Minted, job:
 
     Raises Problem 503 while that is not decided.
     """
-    with intake.waiter(minted) as waiter:
+    with intake.waiter(minted, who) as waiter:
         position = await intake.append(request, who, minted, "hide-job", [job], HideJob(job))
         decision = await intake.decided(request, who, waiter, position)
     if decision.answer is None or not await intake.caught_up(position):

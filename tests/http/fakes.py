@@ -24,6 +24,7 @@ from infra.http.doors import Doors, Gates
 from infra.http.last_positions import LastPositions
 from infra.http.limits import Limiter, LimitSettings
 from infra.http.media_links import MediaLinks
+from infra.http.pressure import LoopPressure
 from infra.http.session_log import LogSessions
 from infra.http.session_routes import SessionPorts
 from infra.http.sessions import Authenticator, SessionTable
@@ -185,7 +186,9 @@ def make_side(root: Path, *, limits: LimitSettings | None = None, **changed: Any
     authenticator = Authenticator(verifier, table, clock, did)
     limiter, hasher = Limiter(limits or LimitSettings(), lambda: clock.now_ms() / 1000), AddressHasher(b"a" * 32)
     native = BearerGate(authenticator, limiter, hasher)
-    gate = Gates(native, Doors(authenticator, limiter, hasher, IDENTIFIER_KEY, ["http://darkroom.test"]))
+    gate = Gates(
+        native, Doors(authenticator, limiter, hasher, IDENTIFIER_KEY, ["http://darkroom.test"]), LoopPressure(60.0)
+    )
     rows = (*routes.ROUTES, *session_routes.ROUTES)
     made_ports: dict[type[Any], Any] = {Intake: Intake(ports), SessionPorts: SessionPorts(sessions, clock)}
     app = build_application(rows, gate, made_ports, trail=trail, registry=registry)

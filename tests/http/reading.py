@@ -28,6 +28,7 @@ from infra.http.doors import Doors, Gates
 from infra.http.last_positions import LastPositions
 from infra.http.limits import Limiter, LimitSettings
 from infra.http.media_links import MediaLinks
+from infra.http.pressure import LoopPressure
 from infra.http.sessions import Authenticator, SessionTable
 from infra.http.signing import Signer
 from infra.http.signing_keys import KeyFolder
@@ -214,7 +215,7 @@ async def open_reading(dsn: str, root: Path, wait_s: float = 0.3) -> AsyncIterat
         AddressHasher(b"a" * 32),
     )
     doors = Doors(authenticator, limiter, hasher, IDENTIFIER_KEY, [BASE_URL])
-    gate = Gates(BearerGate(authenticator, limiter, hasher), doors)
+    gate = Gates(BearerGate(authenticator, limiter, hasher), doors, LoopPressure(60.0))
     app = build_application(routes.ROUTES, gate, {ApiPorts: ports}, registry=CollectorRegistry())
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as http:

@@ -104,7 +104,7 @@ async def test_replies_reach_their_waiters_and_nobody_elses(world: World) -> Non
     await producer.commit([record(gateway, "before", partition=partition)])
     waiters = Waiters(gateway)
     async with following(world, waiters):
-        with waiters.open("one") as first, waiters.open("two") as second:
+        with waiters.open("one", 0) as first, waiters.open("two", 0) as second:
             strange = record("gw_other", "one", partition=partition)
             await producer.commit([strange, record(gateway, "two", "one", "two", "nobody", partition=partition)])
             for waiter in (first, second, second):
@@ -120,7 +120,7 @@ async def test_aborted_and_unreadable_replies_are_passed_over(world: World) -> N
     waiters = Waiters(gateway)
     name = f"replies-{gateway}"
     async with following(world, waiters):
-        with waiters.open("one") as waiter:
+        with waiters.open("one", 0) as waiter:
             dead = world.producer(name)
             await dead.initialise()
             begun = asyncio.create_task(dead.commit([record(gateway, "one", partition=partition)]))
@@ -145,7 +145,7 @@ async def test_silence_and_lost_history_do_not_end_the_reader(world: World) -> N
             for _ in range(3):
                 world.memory.append(REPLIES, partition, b"x", key=b"other")
             world.memory.delete_before(REPLIES, partition, 2)
-        with waiters.open("one") as waiter:
+        with waiters.open("one", 0) as waiter:
             await producer.commit([record(gateway, "one", partition=partition)])
             assert await waiter.take(5) is not None
 
@@ -156,7 +156,7 @@ async def test_an_open_transaction_holds_back_its_own_partition_alone(world: Wor
     await lively.initialise()
     waiters = Waiters(gateway)
     async with following(world, waiters):
-        with waiters.open("hung") as held, waiters.open("lively") as waiter:
+        with waiters.open("hung", 0) as held, waiters.open("lively", 0) as waiter:
             await world.hang(f"hung-{gateway}", record(gateway, "hung", partition=1))
             await lively.commit([record(gateway, "lively", partition=2)])
             assert await waiter.take(5) is not None
@@ -165,12 +165,33 @@ async def test_an_open_transaction_holds_back_its_own_partition_alone(world: Wor
 
 async def test_waiting_is_bounded_and_forgotten() -> None:
     waiters = Waiters("gw", waiting_max=1)
-    with waiters.open("one") as waiter:
+    with waiters.open("one", 0) as waiter:
         with pytest.raises(TooManyWaiters):
-            waiters.open("two")
+            waiters.open("two", 0)
         began_s = time.monotonic()
         assert await waiter.take(0.05) is None
         assert 0.04 < time.monotonic() - began_s < 2
     waiters.deliver(Reply("one", "acct_a", "0.1.0.0", Done()))
-    with waiters.open("two") as other:
+    with waiters.open("two", 0) as other:
         assert await other.take(0) is None
+
+
+async def test_a_partition_that_is_behind_takes_a_few_waiters_and_the_others_take_all() -> None:
+    now = [100.0]
+    waiters = Waiters("gw", behind_after_s=0.5, behind_waiting_max=2, clock=lambda: now[0])
+    early = [waiters.open(name, 3) for name in ("one", "two", "three")]  # many may wait while the first waits shortly
+    now[0] += 0.6
+    with pytest.raises(TooManyWaiters):
+        waiters.open("four", 3)
+    waiters.open("four", 4).close()
+    waiters.deliver(Reply("one", "acct_a", "3.1.0.0", Done()))
+    with pytest.raises(TooManyWaiters):
+        waiters.open("four", 3)
+    early[1].close()
+    with waiters.open("four", 3):  # one of those before waits, and may wait for long
+        now[0] += 60.0
+        with pytest.raises(TooManyWaiters):
+            waiters.open("five", 3)
+        waiters.deliver(Reply("three.2", "acct_a", "3.2.0.0", Done()))  # one of many commands of its request
+        waiters.open("five", 3).close()
+    assert [await waiter.take(0) is not None for waiter in early] == [True, False, True]

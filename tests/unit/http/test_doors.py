@@ -19,6 +19,7 @@ from infra.http.application import build_application
 from infra.http.auth import BearerGate, caller_or_nobody
 from infra.http.doors import Doors, Gates
 from infra.http.limits import Limiter, LimitSettings
+from infra.http.pressure import LoopPressure
 from infra.http.problems import Problem, WireProblem
 from infra.http.routing import Operation, contract_row
 from infra.http.sessions import Authenticator, SessionTable
@@ -90,7 +91,7 @@ class Shop:
         authenticator = Authenticator(verifier, SessionTable(), self.clock)
         limiter, hasher = Limiter(LimitSettings(**settings), self._now_s), AddressHasher(b"a" * 32)
         doors = Doors(authenticator, limiter, hasher, IDENTIFIER_KEY, ["https://partner.test"])
-        gate = Gates(BearerGate(authenticator, limiter, hasher), doors)
+        gate = Gates(BearerGate(authenticator, limiter, hasher), doors, LoopPressure(60.0))
         app = build_application(ROWS, gate, {}, registry=CollectorRegistry())
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HOST)
 
