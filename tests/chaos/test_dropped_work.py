@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from infra.settings import Settings
 from processors.dispatch.planted_fault import VARIABLE
 from tests.chaos.confront import Journal, unfinished
+from tests.chaos.leases import plan_with_short_leases
 from tests.client import Client, ok
 from tests.stack import Stack
 
@@ -20,12 +19,11 @@ USERS = 8
 JOBS = 1000
 CREDITS = 1000
 LIMIT_S = 90.0
-_LEASES = {"start_ms": "4_000", "running_ms": "3_000", "retry_backoff_ms": "200"}
 
 
 @pytest.mark.chaos
 async def test_lost_work_and_lost_outcomes_leak_nothing(tmp_path: Path) -> None:
-    environment = {VARIABLE: f"drop:{SHARE}", "DARKROOM_PLAN_PATH": str(_plan_with_short_leases(tmp_path))}
+    environment = {VARIABLE: f"drop:{SHARE}", "DARKROOM_PLAN_PATH": str(plan_with_short_leases(tmp_path))}
     stack = Stack(tmp_path / "data", environment)
     try:
         await asyncio.to_thread(stack.start)
@@ -41,17 +39,6 @@ async def test_lost_work_and_lost_outcomes_leak_nothing(tmp_path: Path) -> None:
         await asyncio.to_thread(stack.stop)
     finally:
         stack.kill()
-
-
-def _plan_with_short_leases(folder: Path) -> Path:
-    """The local plan, but an attempt may be silent for seconds only."""
-    text = Settings().plan_path.read_text(encoding="utf-8")
-    for name, value in _LEASES.items():
-        text, changed = re.subn(rf"^{name} = .*$", f"{name} = {value}", text, flags=re.MULTILINE)
-        assert changed == 1, f"the plan file has no {name}"
-    path = folder / "plan.toml"
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 async def _submit_all(users: list[Client]) -> None:

@@ -1,0 +1,269 @@
+"""Every failpoint of the product struck on a running stack, by a kill and by a failure, under load; then judged.
+
+    python -m tests.chaos.failpoint_sweep [--only NAME,...] [--seed N] [--write FILE]
+
+Theory of operation
+-------------------
+The stack runs with DARKROOM_FAILPOINTS=@armed, so the sweep arms a failpoint by writing the file, and its marker says
+that it struck. Lanes go side by side, one for each kind of process: each arms one failpoint, takes the way that passes
+it (`failpoint_steps`) until the marker is there, and waits until the process is healthy again. What an operator's
+command was struck in is repeated until it succeeds. A workload whose every answer is kept goes on all the while.
+
+Judged as after any storm: every answer is borne out by the log, every job has ended once and was charged as it ended,
+the audit finds every law kept and the read models equal to the fold of the log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from infra.failpoints import VARIABLE
+from tests.chaos.asker import Asker, Person
+from tests.chaos.confront import Journal, confront, unfinished
+from tests.chaos.failpoint_steps import BESIDE, Field, Visit, every_visit
+from tests.chaos.features import Record
+from tests.chaos.leases import plan_with_short_leases
+from tests.chaos.workload import Workload
+from tests.client import Client
+from tests.stack import Stack
+
+USERS = 6
+PEOPLE = 4
+CREDITS = 100_000
+COMMANDS_A_SECOND = 6.0
+STRUCK_WITHIN_S = 240.0
+HEALTHY_WITHIN_S = 180.0
+FINISHED_WITHIN_S = 240.0
+QUIET_WITHIN_S = 240.0
+_LOOK_EVERY_S = 0.1
+_ENDLESS = 10_000_000
+_PATIENCE_S = 240.0
+_LANES = ("gateway", "processor", "dispatcher", "projector", "operator", "rebuild")
+_OF_OPERATORS = ("operator", "rebuild")
+
+
+@dataclass(frozen=True)
+class Strike:
+    """A visit that struck, and the seconds until it did and until all was well again."""
+
+    visit: Visit
+    struck_s: float
+    well_s: float
+
+
+@dataclass
+class Sweep:
+    """One sweep over ``visits``; `strikes` holds those that struck, `wrong` whatever should not have been."""
+
+    stack: Stack
+    visits: Sequence[Visit]
+    seed: int
+    strikes: list[Strike] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._armed: dict[str, list[str]] = {}
+        self._done = False
+
+    async def run(self) -> None:
+        """Start the stack, through the failpoints of its start; sweep under load; judge; stop it."""
+        await self._start()
+        users = [Client(self.stack) for _ in range(USERS)]
+        people = [Person(Client(self.stack)) for _ in range(PEOPLE)]
+        for client in (*users, *(person.client for person in people)):
+            await client.grant(CREDITS)
+        async with Client(self.stack, "operator", role="admin") as operator:
+            on = Field(self.stack, Asker(operator, self.seed), people)
+            workload = Workload(users, self.seed, _PATIENCE_S)
+            loading = asyncio.create_task(workload.run(_ENDLESS, COMMANDS_A_SECOND, enough=lambda: self._done))
+            async with asyncio.TaskGroup() as lanes:
+                for lane in _LANES:
+                    lanes.create_task(self._sweep_lane(on, [v for v in self.visits if v.lane == lane]))
+            self._done = True
+            await loading
+            await self._judge(on, workload, users)
+        for client in (*users, *(person.client for person in (*people, *on.newcomers))):
+            await client.http.aclose()
+        await asyncio.to_thread(self.stack.stop)
+
+    async def _start(self) -> None:
+        """Each failpoint of the start, one start after the other; a raise is survived by the start itself."""
+        for visit in (v for v in self.visits if v.lane == "start"):
+            began = time.monotonic()
+            self._arm("start", visit)
+            with suppress(AssertionError):  # a start that dies says so
+                await asyncio.to_thread(self.stack.start)
+            if self._has_struck(visit):
+                self._note(visit, began, time.monotonic())
+            else:
+                self.wrong.append(f"{visit.failpoint} was not struck by {visit.action} at the start")
+            if self.stack.runs and visit.action == "kill":
+                await asyncio.to_thread(self.stack.stop)
+            await self._forget_start()
+        if not self.stack.runs:
+            await asyncio.to_thread(self.stack.start)
+
+    async def _forget_start(self) -> None:
+        """Let the next start begin where this one did: with a plan that is not known to be published."""
+        self._disarm("start")
+        (self.stack.data / "plan.published").unlink(missing_ok=True)
+        if self.stack.runs:
+            await asyncio.to_thread(self.stack.stop)
+
+    async def _sweep_lane(self, on: Field, visits: Sequence[Visit]) -> None:
+        for visit in visits:
+            await self._strike(on, visit)
+
+    async def _strike(self, on: Field, visit: Visit) -> None:
+        began = time.monotonic()
+        self._arm(visit.lane, visit)
+        ran = None
+        while not self._has_struck(visit):
+            if time.monotonic() - began > STRUCK_WITHIN_S:
+                self.wrong.append(f"{visit.failpoint} was not struck by {visit.action}")
+                self._disarm(visit.lane)
+                return
+            ran = await visit.way(on)
+        struck = time.monotonic()
+        self._disarm(visit.lane)
+        if visit.lane in _OF_OPERATORS:
+            while ran is not None and ran.returncode != 0:
+                if time.monotonic() - struck > FINISHED_WITHIN_S:
+                    self.wrong.append(f"after {visit}: {ran.stdout[-300:]} {ran.stderr[-600:]}")
+                    break
+                ran = await visit.way(on)
+        elif not await self._healthy(visit.lane):
+            self.wrong.append(f"{visit.lane} is not well again after {visit}")
+        self._note(visit, began, struck)
+
+    async def _healthy(self, kind: str) -> bool:
+        """Wait until every process of the kind is; False when that takes too long."""
+        await asyncio.sleep(3 * _LOOK_EVERY_S)  # the status is written every tenth of a second
+        deadline = time.monotonic() + HEALTHY_WITHIN_S
+        while time.monotonic() < deadline:
+            told = json.loads((self.stack.data / "run" / "status.json").read_text(encoding="utf-8"))
+            if all(row["healthy"] for row in told["components"] if row["name"].startswith(kind)):
+                return True
+            await asyncio.sleep(_LOOK_EVERY_S)
+        return False
+
+    def _entry(self, visit: Visit) -> str:
+        return f"{visit.failpoint}={visit.action}#s{self.seed}"
+
+    def _arm(self, lane: str, visit: Visit) -> None:
+        beside = BESIDE.get(visit.step)
+        entries = [self._entry(visit)]
+        if beside is not None:
+            entries.append(f"{beside}#for-{visit.failpoint.rpartition('.')[2]}-{visit.action}")
+        self._armed[lane] = entries
+        self._write()
+
+    def _disarm(self, lane: str) -> None:
+        self._armed.pop(lane, None)
+        self._write()
+
+    def _write(self) -> None:
+        folder = self.stack.data / "failpoints"
+        folder.mkdir(parents=True, exist_ok=True)
+        fresh = folder / "fresh"
+        fresh.write_text("\n".join(entry for entries in self._armed.values() for entry in entries), encoding="ascii")
+        fresh.replace(folder / "armed")
+
+    def _has_struck(self, visit: Visit) -> bool:
+        return (self.stack.data / "failpoints" / "struck" / self._entry(visit)).is_file()
+
+    def _note(self, visit: Visit, began: float, struck: float) -> None:
+        self.strikes.append(Strike(visit, struck - began, time.monotonic() - struck))
+        print(f"{len(self.strikes)}/{len(self.visits)} {visit.failpoint} {visit.action}", file=sys.stderr, flush=True)
+
+    async def _judge(self, on: Field, workload: Workload, users: list[Client]) -> None:
+        """Every answer is borne out by the log, every job ended once, the books and the read models fit."""
+        await _until_quiet([*users, *(person.client for person in (*on.people, *on.newcomers))])
+        self.wrong += [f"nobody answered {command}" for command in (*workload.silent, *on.asker.silent)]
+        self.wrong += on.asker.wrong
+        journal = await _settled(self.stack)
+        self.wrong += confront(workload.told, journal) + unfinished(journal)
+        record = await asyncio.to_thread(lambda: Record.of(self.stack.each_event()))
+        self.wrong += record.outstanding([*on.people, *on.newcomers])
+        self.wrong += (await asyncio.to_thread(self.stack.audit, "--quiet-log"))["violations"]
+        charged = sum(map(len, journal.charges.values()))
+        told = len(workload.told) + len(on.asker.answered)
+        print(f"{told} answers, {len(journal.accepted)} jobs, {charged} charges, {len(self.wrong)} wrong")
+
+
+async def _until_quiet(users: Iterable[Client]) -> None:
+    """Until no job of any user is live."""
+    deadline = time.monotonic() + QUIET_WITHIN_S
+    for user in users:
+        while (await user.account())["reserved"] != 0:
+            assert time.monotonic() < deadline, f"{user.name} still has reserved credits"
+            await asyncio.sleep(0.5)
+
+
+async def _settled(stack: Stack, limit_s: float = 60.0) -> Journal:
+    """The log once no attempt holds a slot any more."""
+    deadline = time.monotonic() + limit_s
+    while True:
+        journal = Journal.of(await asyncio.to_thread(stack.events))
+        if not journal.open_slots or time.monotonic() > deadline:
+            return journal
+        await asyncio.sleep(1)
+
+
+async def swept(folder: Path, visits: Sequence[Visit], seed: int) -> Sweep:
+    """One sweep on a stack of its own in ``folder``."""
+    environment = {
+        VARIABLE: "@armed",
+        "DARKROOM_PLAN_PATH": str(plan_with_short_leases(folder)),
+        "DARKROOM_SWEEP__EVERY_S": "0",  # the operator sweeps
+    }
+    sweep = Sweep(Stack(folder / "data", environment), visits, seed)
+    try:
+        await sweep.run()
+    finally:
+        sweep.stack.kill()
+    return sweep
+
+
+def table(sweep: Sweep) -> str:
+    """A line for each failpoint: the seconds until all was well again after a kill and after a failure."""
+    well = {(strike.visit.failpoint, strike.visit.action): f"{strike.well_s:.1f}" for strike in sweep.strikes}
+    names = dict.fromkeys(visit.failpoint for visit in sweep.visits)
+    lines = [f"{'failpoint':34} {'kill':>8} {'raise':>8}   (s until all was well again)"]
+    lines += [f"{name:34} {well.get((name, 'kill'), '-'):>8} {well.get((name, 'raise'), '-'):>8}" for name in names]
+    return "\n".join([*lines, f"{len(sweep.strikes)} strikes of {len(sweep.visits)}; {len(sweep.wrong)} wrong"])
+
+
+def main() -> None:
+    """Sweep, print the table and what was wrong; exit code 1 where anything was."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="Begin of names of failpoints, with commas.")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--write", type=Path, help="Where the strikes go as JSON.")
+    asked = parser.parse_args()
+    begins = tuple(name for name in asked.only.split(",") if name)
+    visits = [visit for visit in every_visit() if not begins or visit.failpoint.startswith(begins)]
+    with tempfile.TemporaryDirectory(prefix="failpoints-") as folder:
+        began = time.monotonic()
+        sweep = asyncio.run(swept(Path(folder), visits, asked.seed))
+    print(table(sweep))
+    print(f"took {time.monotonic() - began:.0f} s")
+    for line in sweep.wrong:
+        print(f"WRONG {line}")
+    if asked.write is not None:
+        rows = [[s.visit.failpoint, s.visit.action, round(s.struck_s, 2), round(s.well_s, 2)] for s in sweep.strikes]
+        asked.write.write_text(json.dumps({"seed": asked.seed, "strikes": rows, "wrong": sweep.wrong}, indent=1))
+    sys.exit(1 if sweep.wrong or len(sweep.strikes) != len(visits) else 0)
+
+
+if __name__ == "__main__":
+    main()
