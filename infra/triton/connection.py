@@ -17,7 +17,7 @@ from tritonclient.grpc.aio import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from infra.triton.engine import Tensors, TransientFailure, request_id
-from infra.triton.faults import Fault, fault_of
+from infra.triton.faults import Fault, fault_of, unreadable_answer
 
 _MESSAGE_BYTES_MAX = 64 << 20
 _PROBE_TIMEOUT_S = 1.0
@@ -69,7 +69,10 @@ class Connection:
             answer = await self._client.infer(model, _inputs(inputs), model_version=version, request_id=asked)
         except InferenceServerException as error:
             raise Faulty(fault_of(model, str(error.status()), str(error.message()))) from error
-        return {output.name: answer.as_numpy(output.name) for output in answer.get_response().outputs}
+        try:
+            return {output.name: answer.as_numpy(output.name) for output in answer.get_response().outputs}
+        except ValueError as error:
+            raise Faulty(unreadable_answer(model)) from error
 
     async def live(self) -> bool:
         """Whether the server answers, with whatever models; within about a second."""

@@ -20,7 +20,14 @@ from typing import Literal
 
 import msgspec
 
-from infra.triton.engine import EngineCrashed, EngineError, EngineUnavailable, PermanentFailure, failure_of
+from infra.triton.engine import (
+    EngineCrashed,
+    EngineError,
+    EngineUnavailable,
+    PermanentFailure,
+    TransientFailure,
+    failure_of,
+)
 
 Kind = Literal["unconnected", "refused", "lost", "stub-died", "answered"]
 
@@ -55,6 +62,11 @@ def fault_of(model: str, status: str, message: str) -> Fault:
     if status in _BAD_REQUEST:
         return Fault("answered", PermanentFailure(f"Triton refused the request: {message}"))
     return _lost(model) if _LOST.search(message) else Fault("answered", failure_of(message))
+
+
+def unreadable_answer(model: str) -> Fault:
+    """An answer whose bytes do not make the tensors that it names: the model ran, and what it made is lost."""
+    return Fault("answered", TransientFailure(f"{model} answered with tensors that cannot be read"))
 
 
 def _refused(model: str) -> Fault:

@@ -216,11 +216,11 @@ async def _filmed(call: Call, entry: Entry, params: ValidParams, texts: Mapping[
 
 async def _card(call: Call, entry: Entry, attempt: int, params: ValidParams) -> Pixels:
     """Ask for a test card."""
+    width, height = result_size(entry, params, 0, 0)
     answer = await call(entry.engine, numbers(entry, attempt, params))
-    card = answer[OUTPUT][0] if entry.batched else answer[OUTPUT]
-    if card.ndim != 3 or card.dtype != np.uint8 or card.shape[2] not in (3, 4):
-        raise TransientFailure(f"{entry.engine} answered {card.dtype} of shape {card.shape} instead of a picture")
-    return Pixels.of(card)
+    if entry.batched:
+        return Pixels.of(expected(answer, (1, height, width, -1))[0])
+    return Pixels.of(expected(answer, (height, width, -1)))
 
 
 def numbers(entry: Entry, attempt: int, params: ValidParams) -> Tensors:

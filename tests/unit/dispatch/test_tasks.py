@@ -13,7 +13,7 @@ from processors.dispatch.inpainting import MARGIN, PIECE, in_turn, pieces
 from processors.dispatch.pixels import Clip, Pixels
 from processors.dispatch.tasks import GUIDE_EDGE, Product, first_failure, guide_of, perform, samples_of
 from processors.dispatch.tiles import Tile, reduced
-from schemas.catalogue import Entry, ResultSize, fallback
+from schemas.catalogue import Entry, ResultSize, ValidParams, fallback
 from schemas.plans import CostRule
 from tests.unit.dispatch.world import CATALOGUE
 
@@ -120,6 +120,31 @@ async def test_a_wrong_answer_is_a_failure_that_may_pass(answer: Callable[[Tenso
     with pytest.raises((TransientFailure, ExceptionGroup)) as caught:
         await Recorder(answer).run(entry("classical/stylize"), {"style": "oil"}, noise(300, 300))
     assert isinstance(first_failure(caught.value), TransientFailure)
+
+
+UNFIT: dict[str, Callable[[Array], Tensors]] = {
+    "not a number": lambda pixels: {"PIXELS": np.full(pixels.shape, np.nan, np.float32)},
+    "other axes": lambda pixels: {"PIXELS": np.swapaxes(pixels, -1, -2)},
+    "a row too few": lambda pixels: {"PIXELS": pixels[..., 1:, :, :]},
+    "two of them": lambda pixels: {"PIXELS": np.stack([pixels, pixels])},
+    "one value": lambda _: {"PIXELS": np.array(7, np.uint8)},
+    "nothing": lambda _: {},
+}
+
+
+@pytest.mark.parametrize("unfit", UNFIT)
+@pytest.mark.parametrize("slug", [model.slug for model in CATALOGUE.models if model.task == "card"])
+async def test_a_card_is_made_of_its_own_shape_alone(slug: str, unfit: str) -> None:
+    model = entry(slug)
+    fit = np.zeros((1, 64, 64, 3) if model.batched else (64, 64, 3), np.uint8)
+
+    async def answer(_: str, __: Tensors) -> Tensors:
+        return UNFIT[unfit](fit)
+
+    names = [source.partition(".")[2] for source in model.tensors.values() if source.startswith("params.")]
+    params: ValidParams = dict.fromkeys(names, 1)
+    with pytest.raises(TransientFailure, match="the engine answered"):
+        await perform(answer, model, 1, params, {}, None, None)
 
 
 async def test_texts_travel_to_the_engine_beside_the_parameters() -> None:
