@@ -21,6 +21,7 @@ from tests.client import Client
 from tests.pictures import encoded, scene
 
 PRICE = 1
+_CATCHES_UP_S = 2.0
 _WEIGHTS = {"echo": 44, "flaky": 8, "broken": 8, "slow": 3, "upscale": 4, "upload": 9, "cancel": 12, "duplicate": 12}
 _PICTURE = encoded(scene(40, 30, seed=3))
 
@@ -71,15 +72,18 @@ class Workload:
     async def run(
         self, commands: int, a_second: float, at_once: int = 48, enough: Callable[[], bool] = lambda: False
     ) -> None:
-        """Send so many commands at this pace, at most so many at once, or fewer when it is enough."""
-        room = asyncio.Semaphore(at_once)
-        started = time.monotonic()
+        """Send so many commands at this pace, at most so many at once, or fewer when it is enough.
+
+        What could not be sent because too many were unanswered is not caught up with, but for a moment's worth.
+        """
+        room, due_s = asyncio.Semaphore(at_once), time.monotonic()
         async with asyncio.TaskGroup() as tasks:
             for number in range(commands):
                 if enough():
                     return
-                await asyncio.sleep(max(0.0, started + number / a_second - time.monotonic()))
+                await asyncio.sleep(max(0.0, due_s - time.monotonic()))
                 await room.acquire()
+                due_s = max(due_s + 1 / a_second, time.monotonic() - _CATCHES_UP_S)
                 tasks.create_task(self._in(room, f"{self.seed}-{number}"))
 
     def write(self, path: Path) -> None:

@@ -27,9 +27,10 @@ API_KEYS = {
 }
 _HOST = "127.0.0.1"
 _MEETS_WITHIN_S = 6.0
-_AT_ONCE_MOST = 3
+_AT_ONCE = (2, 4)
 _FORWARDED_AFTER_S = {"held": (2.0, 8.0), "delayed": (0.1, 1.0)}
 _ACTIONS: dict[str, Action] = {"held": "hold", "dropped": "drop", "delayed": "hold", "cut": "cut"}
+_MANNERS = ("held", "held", "held", "dropped", "dropped", "dropped", "delayed", "cut")
 
 
 class _LateProxy(KafkaProxy):
@@ -72,7 +73,7 @@ class _Plan:
 
 @dataclass(frozen=True)
 class Wire:
-    """One to three requests or answers of one kind."""
+    """A few requests or answers of one kind."""
 
     api: str
     detour: KafkaDetour
@@ -83,7 +84,7 @@ class Wire:
         return f"wire-{self.api.lower()}"
 
     async def strike(self, arena: Arena, draw: random.Random) -> Struck:
-        plans = [_plan(draw) for _ in range(draw.randint(1, _AT_ONCE_MOST))]
+        plans = [_plan(draw) for _ in range(draw.randint(*_AT_ONCE))]
         meetings = [asyncio.create_task(self._meet(plan)) for plan in plans]
         counts: Counter[str] = Counter()
         if self.api == "InitProducerId":  # sent by new owners of partitions
@@ -112,7 +113,7 @@ def kafka_wire_faults() -> tuple[Fault, ...]:
 
 
 def _plan(draw: random.Random) -> _Plan:
-    manner = draw.choice(list(_ACTIONS))
+    manner = draw.choice(_MANNERS)
     return _Plan(manner, draw.random() < 0.5, draw.uniform(*_FORWARDED_AFTER_S.get(manner, (0.0, 0.0))))
 
 
