@@ -25,7 +25,7 @@ async def generations(settings: Settings) -> dict[str, int]:
         for partition in sorted(client.cluster.partitions_for_topic(_TOPIC) or ()):
             begin = await reader.begin_offset(_TOPIC, partition)
             async for records in reader.read(_TOPIC, partition, begin):
-                found.update(_of((record.key, record.value) for record in records))
+                found.update(parsed((record.key, record.value) for record in records))
         return found
     except KafkaError as error:
         raise AssertionError("the groups' generations cannot be read") from error
@@ -33,7 +33,8 @@ async def generations(settings: Settings) -> dict[str, int]:
         await client.close()
 
 
-def _of(records: Iterable[tuple[bytes | None, bytes | None]]) -> dict[str, int]:
+def parsed(records: Iterable[tuple[bytes | None, bytes | None]]) -> dict[str, int]:
+    """The generations that records of the topic name; the last of each group counts."""
     found = {}
     for key, value in records:
         if key is not None and value is not None and struct.unpack_from(">h", key)[0] == _GROUP_KEY_VERSION:

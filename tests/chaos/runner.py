@@ -118,16 +118,21 @@ class Nemesis:
         keyed = sorted(self.faults, key=lambda fault: self.draw.random() ** (1 / _weight(fault.name)))
         return keyed[-size:]
 
+    def not_whole(self) -> str:
+        """What keeps the stack from being whole: components that are not healthy, and a partition that waits."""
+        names = [name for name, row in self.arena.rows().items() if not row["healthy"]]
+        if self.still.waiting_s > _CALM_WAIT_S:
+            names.append(f"a partition that has waited for {self.still.waiting_s:.0f} s")
+        return ", ".join(names)
+
     async def _until_whole(self) -> None:
-        """Every component is healthy, and no partition waits, for a moment."""
-        calm_since: float | None = None
-        async with asyncio.timeout(WHOLE_LIMIT_S):
-            while calm_since is None or time.monotonic() - calm_since < _CALM_S:
-                is_calm = (
-                    all(row["healthy"] for row in self.arena.rows().values()) and self.still.waiting_s < _CALM_WAIT_S
-                )
-                calm_since = (calm_since or time.monotonic()) if is_calm else None
-                await asyncio.sleep(0.1)
+        """Nothing is missing, for a moment."""
+        deadline, calm_since = time.monotonic() + WHOLE_LIMIT_S, time.monotonic()
+        while time.monotonic() - calm_since < _CALM_S:
+            await asyncio.sleep(0.1)
+            if missing := self.not_whole():
+                calm_since = time.monotonic()
+                assert calm_since < deadline, f"not whole after {WHOLE_LIMIT_S:g} s: {missing}"
 
 
 async def run(
@@ -174,16 +179,13 @@ async def _storm(
     """Load and strikes side by side, until the nemesis has had enough and every command is answered."""
     still = Standstill(arena.settings)
     nemesis = Nemesis(arena, faults, random.Random(asked.seed), still)
-    watching = asyncio.create_task(still.watch())
-    telling = asyncio.create_task(_tell(nemesis, workload, tell))
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            striking = tasks.create_task(nemesis.run(asked, time.monotonic()))
-            tasks.create_task(workload.run(_ENDLESS, asked.commands_a_second, enough=striking.done))
-    finally:
-        for task in (watching, telling):
+    async with asyncio.TaskGroup() as tasks:
+        beside = [tasks.create_task(still.watch()), tasks.create_task(_tell(nemesis, workload, tell))]
+        striking = tasks.create_task(nemesis.run(asked, time.monotonic()))
+        loading = tasks.create_task(workload.run(_ENDLESS, asked.commands_a_second, enough=striking.done))
+        await asyncio.wait([striking, loading])
+        for task in beside:
             task.cancel()
-        await asyncio.gather(watching, telling, return_exceptions=True)
     return nemesis, still
 
 
@@ -193,7 +195,7 @@ async def _tell(nemesis: Nemesis, workload: Workload, tell: Callable[[str], None
         await asyncio.sleep(_TELL_EVERY_S)
         counts = ", ".join(f"{name} {count}" for name, count in groups(totals(nemesis.strikes)).items())
         so_far = f"{len(nemesis.strikes)} strikes, {len(workload.told)} answers"
-        tell(f"{time.monotonic() - began_s:.0f} s: {so_far}; {counts}")
+        tell(f"{time.monotonic() - began_s:.0f} s: {so_far}; {counts}; not whole: {nemesis.not_whole() or '-'}")
 
 
 def _weight(name: str) -> float:

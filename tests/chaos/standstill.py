@@ -27,6 +27,8 @@ from schemas.topics import ACCOUNTS, COMMANDS
 
 _LOOK_EVERY_S = 0.1
 _SHORT_S = 0.3
+_LOOKS_WITHIN_S = 5.0
+_CLOSES_WITHIN_S = 2.0
 _LATEST = -1
 
 
@@ -69,16 +71,18 @@ class Standstill:
                 await asyncio.sleep(_LOOK_EVERY_S)
             finally:
                 if client is not None:
-                    with suppress(asyncio.CancelledError):
-                        await client.close()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_CLOSES_WITHIN_S):
+                            await client.close()
 
     async def _watch(self, client: AIOKafkaClient) -> None:
         reader, partitions = KafkaLogReader(client), self._settings.partitions
         while True:
-            commands = await _ends(client, COMMANDS, partitions, READ_UNCOMMITTED)
-            done = await _ends(client, ACCOUNTS, partitions, READ_COMMITTED)
-            for partition in range(partitions):
-                await self._look(reader, partition, commands[partition], done[partition])
+            async with asyncio.timeout(_LOOKS_WITHIN_S):
+                commands = await _ends(client, COMMANDS, partitions, READ_UNCOMMITTED)
+                done = await _ends(client, ACCOUNTS, partitions, READ_COMMITTED)
+                for partition in range(partitions):
+                    await self._look(reader, partition, commands[partition], done[partition])
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def _look(self, reader: KafkaLogReader, partition: int, commands: int, done: int) -> None:
