@@ -15,13 +15,14 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
 from tests.chaos.faults.fault import Fault
 from tests.chaos.faults.registry import every_fault
 from tests.chaos.runner import Asked, run
-from tests.chaos.table import Result, as_json, text
+from tests.chaos.table import Result, as_json, text, together
 
 RESULTS = Path(__file__).with_name("results.json")
 _DEFAULT_MINUTES = 5.0
@@ -41,8 +42,15 @@ def main() -> int:
     print(text(result), flush=True)
     if given.write:
         machine = {"cores": os.cpu_count(), "load_before": began, "load_after": os.getloadavg()[0]}
-        given.write.write_text(json.dumps(as_json(result) | {"machine": machine}, indent=1) + "\n", encoding="utf-8")
+        _write(given.write, as_json(result) | {"machine": machine})
     return 0 if result.holds else 1
+
+
+def _write(path: Path, figures: dict[str, Any]) -> None:
+    """Add a run to those in the file, and sum them up."""
+    runs = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.is_file() else []
+    runs.append(figures)
+    path.write_text(json.dumps({"together": together(runs), "runs": runs}, indent=1) + "\n", encoding="utf-8")
 
 
 async def _until_done(asked: Asked, faults: Sequence[Fault], root: Path) -> Result:
@@ -62,7 +70,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--commands-a-second", type=float, default=15.0)
     parser.add_argument("--each-by", type=int, default=0, metavar="N", help="begin with every fault, N at once")
     parser.add_argument("--keep", metavar="DIR", help="keep the stack's data and every answer there")
-    parser.add_argument("--write", nargs="?", type=Path, const=RESULTS, help="write the figures as JSON as well")
+    parser.add_argument("--write", nargs="?", type=Path, const=RESULTS, help="add the figures to this file of JSON")
     given = parser.parse_args()
     if given.minutes is None and given.strikes is None:
         given.minutes = _DEFAULT_MINUTES

@@ -33,10 +33,29 @@ class Strike:
 class Still:
     """The longest standstill of any partition after each strike of a kind that came alone."""
 
-    strikes: int
-    p50_s: float
-    p99_s: float
-    max_s: float
+    seconds: tuple[float, ...]
+
+    @property
+    def strikes(self) -> int:
+        return len(self.seconds)
+
+    @property
+    def p50_s(self) -> float:
+        return quantile(self.seconds, 0.5)
+
+    @property
+    def p99_s(self) -> float:
+        return quantile(self.seconds, 0.99)
+
+    @property
+    def max_s(self) -> float:
+        return max(self.seconds)
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures and what they are made of."""
+        figures = {"strikes": self.strikes, "p50_s": self.p50_s, "p99_s": self.p99_s, "max_s": self.max_s}
+        rounded = {name: round(value, 2) for name, value in figures.items()}
+        return rounded | {"seconds": [round(value, 2) for value in self.seconds]}
 
 
 @dataclass(frozen=True)
@@ -85,10 +104,7 @@ def standstills(strikes: Sequence[Strike], spells: Sequence[Spell]) -> dict[str,
         if strike.alone and strike.counts:
             within = [s.seconds for s in spells if strike.began_s - 0.5 <= s.began_s <= strike.ended_s]
             by_kind.setdefault(strike.kind, []).append(max(within, default=0.0))
-    return {
-        kind: Still(len(found), quantile(found, 0.5), quantile(found, 0.99), max(found))
-        for kind, found in sorted(by_kind.items())
-    }
+    return {kind: Still(tuple(found)) for kind, found in sorted(by_kind.items())}
 
 
 def quantile(values: Sequence[float], share: float) -> float:
@@ -150,10 +166,28 @@ def as_json(result: Result) -> dict[str, Any]:
         "struck": dict(sorted(result.counts.items())),
         "rebalances": dict(result.rebalances),
         "verdict": verdict,
-        "standstill": {
-            kind: {n: round(v, 2) for n, v in asdict(found).items()} for kind, found in result.standstill.items()
-        },
+        "standstill": {kind: found.as_json() for kind, found in result.standstill.items()},
         "holds": result.holds,
+    }
+
+
+def together(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The figures of several runs as one: sums, and standstills over all their strikes."""
+    sums: dict[str, Counter[str]] = {name: Counter() for name in ("totals", "struck", "verdict")}
+    seconds: dict[str, tuple[float, ...]] = {}
+    for one in runs:
+        for name, counts in sums.items():
+            counts.update(one[name])
+        for kind, found in one["standstill"].items():
+            seconds[kind] = (*seconds.get(kind, ()), *found["seconds"])
+    return {
+        "runs": len(runs),
+        "seconds": sum(one["seconds"] for one in runs),
+        "strikes": sum(one["strikes"] for one in runs),
+        "answers": sum(one["answers"] for one in runs),
+        **{name: dict(sorted(counts.items())) for name, counts in sums.items()},
+        "standstill": {kind: Still(found).as_json() for kind, found in sorted(seconds.items())},
+        "holds": all(one["holds"] for one in runs),
     }
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from tests.chaos.faults.fault import Kind
 from tests.chaos.generations import parsed
 from tests.chaos.standstill import Spell
-from tests.chaos.table import Result, Strike, as_json, groups, quantile, standstills, text
+from tests.chaos.table import Result, Strike, as_json, groups, quantile, standstills, text, together
 from tests.chaos.verdict import Verdict
 
 CLEAN = Verdict(
@@ -85,7 +86,7 @@ def test_totals_count_what_struck() -> None:
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_anything_wrong_means_that_the_run_does_not_hold(change: dict[str, object]) -> None:
+def test_anything_wrong_means_that_the_run_does_not_hold(change: dict[str, Any]) -> None:
     assert result([], []).holds
     made = result([], [], replace(CLEAN, **change))
     assert not made.holds
@@ -107,3 +108,13 @@ def test_both_writings_of_a_groups_generation_are_read() -> None:
     offset_key = b"\x00\x01\x00\x05local"
     assert parsed([(key, old)]) == {"local": 7}
     assert parsed([(key, old), (offset_key, b"\x00\x01"), (key, compact), (key, None)]) == {"local": 9}
+
+
+def test_runs_add_up() -> None:
+    first = result([strike(100.0, kill=1)], [Spell(0, 100.0, 101.0)])
+    second = result([strike(100.0, kill=2)], [Spell(0, 100.0, 102.0)], replace(CLEAN, drift_units=1))
+    both = together([as_json(first), as_json(second)])
+    assert both["struck"] == {"kill": 3}
+    still = both["standstill"]["dead worker"]
+    assert (still["strikes"], still["p50_s"], still["p99_s"], still["seconds"]) == (2, 1.0, 2.0, [1.0, 2.0])
+    assert (both["verdict"]["drift_units"], both["verdict"]["acknowledged"], both["holds"]) == (1, 20, False)
