@@ -14,6 +14,7 @@ from infra.local.detours import KAFKA_LISTENER, VARIABLE
 from infra.local.layout import Layout, read_stack_file
 from infra.local.stack import settings_of
 from infra.settings import Settings
+from tests.chaos import arming
 from tests.chaos.faults.fault import Detour, Fault, Prepared
 from tests.stack import Stack
 
@@ -49,7 +50,8 @@ class Arena:
         for server, detour in self._detours.items():
             ports[server] = await detour.open(lambda server=server: self.port_of(server))  # type: ignore[misc]
             self._exits.push_async_callback(detour.close)
-        environment = {**self._environment, **({VARIABLE: json.dumps(ports)} if ports else {})}
+        detours = {VARIABLE: json.dumps(ports)} if ports else {}
+        environment = {**arming.ENVIRONMENT, **self._environment, **detours}
         self.stack = Stack(self._data, environment)
         self._exits.push_async_callback(asyncio.to_thread, self.stack.kill)
         await asyncio.to_thread(self.stack.start)

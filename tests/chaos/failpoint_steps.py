@@ -24,7 +24,7 @@ from PIL import Image
 
 from infra.cli.target import open_reader, settings_for
 from infra.clock import SystemClock
-from infra.failpoints import FAILPOINTS, VARIABLE
+from infra.failpoints import FAILPOINTS
 from infra.kafka.appender import CommandAppender
 from infra.kafka.client import start_client
 from infra.kafka.dead_letters import read_dead_letters
@@ -34,6 +34,7 @@ from schemas.commands import Envelope, GrantCredits, IdempotencyKey, encode_comm
 from schemas.identifiers import partition_of
 from schemas.topics import COMMANDS
 from tests.chaos import asset_steps, job_steps, money_steps
+from tests.chaos.arming import ENVIRONMENT
 from tests.chaos.asker import Asker, Person
 from tests.client import Client
 from tests.pictures import encoded
@@ -84,7 +85,7 @@ class Field:
     async def upkeep(self, what: str) -> subprocess.CompletedProcess[str]:
         """What is done once an hour, now."""
         argv = (sys.executable, "-m", "tests.chaos.upkeep_now", what, str(self.stack.data))
-        environment = {**os.environ, VARIABLE: "@armed"}
+        environment = {**os.environ, **ENVIRONMENT}
         return await asyncio.to_thread(
             subprocess.run, argv, env=environment, capture_output=True, text=True, timeout=300, check=False
         )

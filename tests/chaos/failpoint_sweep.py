@@ -28,7 +28,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra.failpoints import VARIABLE
+from tests.chaos import arming
+from tests.chaos.arming import Arming
 from tests.chaos.asker import Asker, Person
 from tests.chaos.confront import Journal, confront, unfinished
 from tests.chaos.failpoint_steps import BESIDE, Field, Visit, every_visit
@@ -50,7 +51,7 @@ _LOOK_EVERY_S = 0.1
 _ENDLESS = 10_000_000
 _PATIENCE_S = 240.0
 _LANES = ("gateway", "processor", "dispatcher", "projector", "operator", "rebuild")
-ENVIRONMENT = {VARIABLE: "@armed", "DARKROOM_SWEEP__EVERY_S": "0"}
+ENVIRONMENT = {**arming.ENVIRONMENT, "DARKROOM_SWEEP__EVERY_S": "0"}
 """Of the stack; the operator alone sweeps its store."""
 _OF_OPERATORS = ("operator", "rebuild")
 
@@ -75,7 +76,7 @@ class Sweep:
     wrong: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._armed: dict[str, list[str]] = {}
+        self._arming = Arming(self.stack.data)
         self._done = False
 
     async def run(self) -> None:
@@ -103,7 +104,7 @@ class Sweep:
         """Each failpoint of the start, in starts of Kafka alone, whose hook makes topics and publishes the plan."""
         for visit in (v for v in self.visits if v.lane == "start"):
             began = time.monotonic()
-            self._arm("start", visit)
+            self._arming.arm(*self._entries(visit))
             with _starting(self.stack) as starting:
                 while not self._has_struck(visit) and starting.poll() is None:
                     if time.monotonic() - began > STRUCK_WITHIN_S:
@@ -116,7 +117,7 @@ class Sweep:
                     self.wrong.append(f"the stack did not start after {visit}")
                 else:
                     self._note(visit, began, struck)
-            self._disarm("start")
+            self._arming.disarm(*self._entries(visit))
             (self.stack.data / "plan.published").unlink(missing_ok=True)  # the next start publishes it anew
         await asyncio.to_thread(self.stack.start)
 
@@ -126,16 +127,16 @@ class Sweep:
 
     async def _strike(self, on: Field, visit: Visit) -> None:
         began = time.monotonic()
-        self._arm(visit.lane, visit)
+        self._arming.arm(*self._entries(visit))
         ran = None
         while not self._has_struck(visit):
             if time.monotonic() - began > STRUCK_WITHIN_S:
                 self.wrong.append(f"{visit.failpoint} was not struck by {visit.action}")
-                self._disarm(visit.lane)
+                self._arming.disarm(*self._entries(visit))
                 return
             ran = await visit.way(on)
         struck = time.monotonic()
-        self._disarm(visit.lane)
+        self._arming.disarm(*self._entries(visit))
         if visit.lane in _OF_OPERATORS:
             while ran is not None and ran.returncode != 0:
                 if time.monotonic() - struck > FINISHED_WITHIN_S:
@@ -157,30 +158,16 @@ class Sweep:
             await asyncio.sleep(_LOOK_EVERY_S)
         return False
 
-    def _entry(self, visit: Visit) -> str:
-        return f"{visit.failpoint}={visit.action}#s{self.seed}"
-
-    def _arm(self, lane: str, visit: Visit) -> None:
+    def _entries(self, visit: Visit) -> list[str]:
+        """What is armed for a visit: its own entry first."""
+        entries = [f"{visit.failpoint}={visit.action}#s{self.seed}"]
         beside = BESIDE.get(visit.step)
-        entries = [self._entry(visit)]
         if beside is not None:
             entries.append(f"{beside}#for-{visit.failpoint.rpartition('.')[2]}-{visit.action}")
-        self._armed[lane] = entries
-        self._write()
-
-    def _disarm(self, lane: str) -> None:
-        self._armed.pop(lane, None)
-        self._write()
-
-    def _write(self) -> None:
-        folder = self.stack.data / "failpoints"
-        folder.mkdir(parents=True, exist_ok=True)
-        fresh = folder / "fresh"
-        fresh.write_text("\n".join(entry for entries in self._armed.values() for entry in entries), encoding="ascii")
-        fresh.replace(folder / "armed")
+        return entries
 
     def _has_struck(self, visit: Visit) -> bool:
-        return (self.stack.data / "failpoints" / "struck" / self._entry(visit)).is_file()
+        return self._arming.has_struck(self._entries(visit)[0])
 
     def _note(self, visit: Visit, began: float, struck: float) -> None:
         self.strikes.append(Strike(visit, struck - began, time.monotonic() - struck))
