@@ -5,12 +5,11 @@ remembers of ended jobs, of keys and of what is stored stands in the mappings of
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
 
 import msgspec
 
 from processors.audit_jobs import JobBooks
-from processors.audit_spill import InMemory, Shelf
+from processors.audit_spill import InMemory, Shelf, sorted_items
 from processors.audit_stored import StoredAudit
 from processors.audit_terms import TermAudit
 from schemas import events as ev
@@ -50,8 +49,7 @@ class Violations:
             self.listed.append(violation)
 
 
-@dataclass(slots=True)
-class Books:
+class Books(msgspec.Struct, array_like=True):
     """An account's money by the plain meaning of its events."""
 
     version: int = 0
@@ -61,8 +59,8 @@ class Books:
     expired: int = 0
     captured: int = 0
     reserved: int = 0
-    open: dict[str, int] = field(default_factory=dict)
-    jobs: JobBooks = field(default_factory=JobBooks)
+    open: dict[str, int] = {}
+    jobs: JobBooks = msgspec.field(default_factory=JobBooks)
 
     @property
     def available(self) -> int:
@@ -81,19 +79,24 @@ class PartitionAudit:
         self.partition = partition
         self.events = 0
         self.commands = 0
-        self.books: dict[str, Books] = {}
+        self.books = shelf.mapping("books", Books)
         self.found = Violations()
         self._past = shelf.mapping("past", int)  # how each job has ended, by account and job
         self._stored = StoredAudit(shelf)
         self._terms = TermAudit(shelf)
         self._drift: dict[str, int] = {}
-        self._ending: list[tuple[Books, str]] = []
+        self._ending: list[tuple[str, str]] = []
         self._last: ev.Event | None = None
         self._last_at = Position(partition, -1, 0, 0)
 
     @property
     def violations(self) -> list[Violation]:
         return self.found.listed
+
+    @property
+    def last_source(self) -> tuple[int, int]:
+        """(offset, index) of the last command whose events were seen."""
+        return self._last_at.source
 
     @property
     def drift_units(self) -> int:
@@ -103,9 +106,7 @@ class PartitionAudit:
         """Check the next event."""
         self.events += 1
         self._check_frame(event)
-        books = self.books.get(event.account)
-        if books is None:
-            books = self.books[event.account] = Books()
+        books = self.books.get(event.account) or Books()
         if event.version != books.version + 1:
             self.violated("versions-gapless", event, f"version {event.version} follows {books.version}")
         books.version = event.version
@@ -113,6 +114,7 @@ class PartitionAudit:
             self._terms.publish(event.data.plan)
         if not is_partition_stream(event.account):
             self._book(books, event)
+        self.books[event.account] = books
         if event.last and self._ending:
             self._check_settled(event)
         self._last = event
@@ -121,7 +123,7 @@ class PartitionAudit:
         """Check what must hold at the end; `quiet` says that every job has had time to end."""
         if self._last is not None and not self._last.last:
             self.violated("commands-whole", self._last, "the last command's events are cut off")
-        for account, books in self.books.items():
+        for account, books in sorted_items(self.books):
             jobs = books.jobs
             if books.reserved != sum(books.open.values()):
                 self._add("reservations-add-up", account, f"{books.reserved} against {sum(books.open.values())}")
@@ -151,7 +153,7 @@ class PartitionAudit:
         for law, detail in books.jobs.add(data):
             self.violated(law, event, detail)
         if isinstance(data, ev.JobSucceeded | ev.JobFailed | ev.JobCanceled | ev.JobExpired):
-            self._end_job(books, event.account, data)
+            self._end_job(event.account, data)
         self._book_money(books, event)
         self._check_sums(books, event)
         for law, detail in self._stored.add(event.account, data):
@@ -170,13 +172,11 @@ class PartitionAudit:
             self.violated("what-is-reused-had-succeeded", event, data.of)
         self._past[place] = _SUCCEEDED
 
-    def _end_job(
-        self, books: Books, account: str, data: ev.JobSucceeded | ev.JobFailed | ev.JobCanceled | ev.JobExpired
-    ) -> None:
+    def _end_job(self, account: str, data: ev.JobSucceeded | ev.JobFailed | ev.JobCanceled | ev.JobExpired) -> None:
         place = f"{account}|{data.job}"
         if place not in self._past:
             self._past[place] = _SUCCEEDED if isinstance(data, ev.JobSucceeded) else _ENDED
-        self._ending.append((books, data.job))
+        self._ending.append((account, data.job))
 
     def _book_money(self, books: Books, event: ev.Event) -> None:
         data = event.data
@@ -238,8 +238,8 @@ class PartitionAudit:
 
     def _check_settled(self, event: ev.Event) -> None:
         """A job that has ended has no reservation after the same command."""
-        for books, job in self._ending:
-            if job in books.open:
+        for account, job in self._ending:
+            if job in (self.books.get(account) or Books()).open:
                 self.violated("an-end-settles-its-reservation", event, job)
         self._ending.clear()
 

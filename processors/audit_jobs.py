@@ -7,7 +7,8 @@ What an account knows here is bounded by its live jobs and the slots that are st
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+import msgspec
 
 from schemas import events as ev
 
@@ -15,14 +16,13 @@ Broken = tuple[str, str]
 _OfAttempt = ev.JobStarted | ev.LeaseRenewed | ev.AttemptEnded | ev.JobSucceeded | ev.JobFailed
 
 
-@dataclass(slots=True)
-class JobBooks:
+class JobBooks(msgspec.Struct, array_like=True):
     """An account's jobs that live, or hold a slot."""
 
-    live: dict[str, str] = field(default_factory=dict)  # lane of each job
-    slots: dict[str, tuple[str, int]] = field(default_factory=dict)  # lane and attempt of each job that holds a slot
-    attempts: dict[str, int] = field(default_factory=dict)  # number of the last attempt of each live job
-    slots_max: dict[str, int] = field(default_factory=dict)
+    live: dict[str, str] = {}  # lane of each job
+    slots: dict[str, tuple[str, int]] = {}  # lane and attempt of each job that holds a slot
+    attempts: dict[str, int] = {}  # number of the last attempt of each live job
+    slots_max: dict[str, int] = {}
 
     def running(self, lane: str) -> int:
         """Slots taken in the lane."""

@@ -21,8 +21,8 @@ class StoredAudit:
         self._references = shelf.mapping("references", int)
         self._albums = shelf.mapping("albums", bool)
         self._purges = shelf.mapping("purges", bool)
-        self._numbers: dict[str, int] = {}
-        self._erased_through: dict[str, int] = {}
+        self._numbers = shelf.mapping("numbers", int)
+        self._erased_through = shelf.mapping("erased", int)
 
     def add(self, account: str, data: ev.EventData) -> Iterator[tuple[str, str]]:
         """(law, detail) of each law that the account's next event breaks."""
@@ -65,7 +65,7 @@ class StoredAudit:
         self._purges[place] = True
 
     def _begin(self, account: str, asset: str, number: int, stored: StoredObject) -> Iterator[tuple[str, str]]:
-        place, before = f"{account}|{asset}", self._numbers.get(account, 0)
+        place, before = f"{account}|{asset}", self._numbers.get(account) or 0
         if place in self._assets:
             yield "an-asset-begins-once", asset
         if number != before + 1:

@@ -4,7 +4,9 @@ The limits are those of the plan version that the reservation names, as it was p
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+
+import msgspec
+from msgspec.structs import replace
 
 from processors.audit_spill import Shelf
 from schemas import events as ev
@@ -13,12 +15,11 @@ from schemas.plans import Plan
 Broken = tuple[str, str]
 
 
-@dataclass(slots=True)
-class TermBooks:
+class TermBooks(msgspec.Struct, frozen=True, array_like=True):
     """The plan that an account is under, and what it has used of its open windows."""
 
     plan: str = "default"
-    windows: dict[str, tuple[int, int]] = field(default_factory=dict)  # begin in ms and units used, by kind
+    windows: dict[str, tuple[int, int]] = {}  # begin in ms and units used, by kind; replaced, never changed
 
 
 class TermAudit:
@@ -26,7 +27,7 @@ class TermAudit:
 
     def __init__(self, shelf: Shelf) -> None:
         self._plans: dict[int, Plan] = {}
-        self._accounts: dict[str, TermBooks] = {}
+        self._accounts = shelf.mapping("terms", TermBooks)
         self._keys = shelf.mapping("keys", int)  # when each is forgotten
 
     def publish(self, plan: Plan) -> None:
@@ -38,7 +39,7 @@ class TermAudit:
         data = event.data
         match data:
             case ev.AccountOpened(plan=plan) | ev.PlanChanged(plan=plan):
-                self._accounts.setdefault(event.account, TermBooks()).plan = plan
+                self._accounts[event.account] = replace(self._of(event.account), plan=plan)
             case ev.CreditsReserved(windows=windows):
                 yield from self._take(event, data, windows)
             case ev.CreditsReleased(windows=windows) | ev.CreditsRefunded(windows=windows):
@@ -52,7 +53,7 @@ class TermAudit:
             yield from self._use(event, use)
 
     def _take(self, event: ev.Event, data: ev.CreditsReserved, windows: Iterable[ev.WindowUse]) -> Iterator[Broken]:
-        books = self._accounts.setdefault(event.account, TermBooks())
+        books = self._of(event.account)
         plan = self._plans.get(data.plan_version)
         if plan is None and self._plans:
             yield "a-price-is-of-a-published-plan", f"version {data.plan_version} for {data.job}"
@@ -61,19 +62,24 @@ class TermAudit:
         for use in windows:
             start_ms, used = books.windows.get(use.kind, (use.start_ms, 0))
             used = (used if start_ms == use.start_ms else 0) + use.units
-            books.windows[use.kind] = use.start_ms, used
+            books = replace(books, windows={**books.windows, use.kind: (use.start_ms, used)})
             limit = limits.get(use.kind)
             if limit is not None and used > limit:
                 yield "windows-within-their-limit", f"{used} of {limit} a {use.kind}"
+        self._accounts[event.account] = books
 
     def _give_back(self, event: ev.Event, windows: Iterable[ev.WindowUse]) -> Iterator[Broken]:
-        books = self._accounts.setdefault(event.account, TermBooks())
+        books = self._of(event.account)
         for use in windows:
             start_ms, used = books.windows.get(use.kind, (0, 0))
             if start_ms == use.start_ms:
-                books.windows[use.kind] = start_ms, used - use.units
+                books = replace(books, windows={**books.windows, use.kind: (start_ms, used - use.units)})
                 if used < use.units:
                     yield "windows-get-back-what-was-taken", f"{use.units} of {used} a {use.kind}"
+        self._accounts[event.account] = books
+
+    def _of(self, account: str) -> TermBooks:
+        return self._accounts.get(account) or TermBooks()
 
     def _use(self, event: ev.Event, use: ev.IdempotencyUse) -> Iterator[Broken]:
         place = f"{event.account}|{use.key}"

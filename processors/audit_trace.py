@@ -23,6 +23,7 @@ from schemas.codec import Unreadable, unpack_items
 from schemas.events import CommandUnreadable, Event
 
 Broken = tuple[str, str]
+_HOT_RECORDS_MAX = 10_000
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -141,7 +142,7 @@ class Again:
     """The commands of a partition decided again from nothing."""
 
     def __init__(self, partition: int, addressing: Addressing, shelf: Shelf) -> None:
-        self._store = Store(partition, shelf.mapping("again", bytes))
+        self._store = Store(partition, shelf.mapping("again", bytes), hot_records_max=_HOT_RECORDS_MAX)
         self._progress = Progress()
         self._partition = partition
         self._addressing = addressing
@@ -167,6 +168,12 @@ class Again:
         self.decided += 1
         if decided != value:
             yield "decided-again-the-same", f"{value!r} stands, {decided!r} is decided"
+
+    def take(self, count: int) -> Iterator[bytes]:
+        """At most so many of the next events, without comparing them."""
+        while self._values and count > 0:
+            count -= 1
+            yield self._values.popleft()
 
     def left(self) -> bytes | None:
         """The next event that is decided and was not compared, None when all were."""

@@ -28,6 +28,10 @@ from schemas.identifiers import partition_stream
 
 _FINGERPRINT_BYTES = 16
 _PAUSE_S = 0.1
+_EVENTS_A_WRITE = 1_000
+_EVENTS_A_TURN = 200
+REACH_LIMIT_S = 5.0
+"""Events that have not come so long after their position are missing."""
 CHANGED_MAX = 100_000
 """Past so many changes in one step everything is compared."""
 
@@ -37,18 +41,24 @@ Listener = Callable[[Event], None]
 class AuditedPartition:
     """What the audit of one partition found; `audit` holds the books, `fold` the state as of `progress`.
 
-    `wrong_state` are the keys of state records that are not what the events say, as of the last step.
+    `wrong_state` are the keys of state records that are not what the events say, as of the last step. `fingerprint` is
+    that of the bytes of all events.
     """
 
     def __init__(self, partition: int, shelf: Shelf | None = None) -> None:
         shelf = shelf or InMemory()
         self.partition = partition
         self.audit = PartitionAudit(partition, shelf)
-        self.fold = Fold(partition, shelf.mapping("fold", bytes))
+        self.fold = Fold(partition, shelf.mapping("fold", bytes), events_a_write=_EVENTS_A_WRITE)
         self.stored: MutableMapping[str, bytes] = shelf.mapping("stored", bytes)
         self.progress = Progress()
         self.decided_again = 0
         self.wrong_state: set[str] = set()
+        self.digest = hashlib.blake2b(digest_size=_FINGERPRINT_BYTES)
+
+    @property
+    def fingerprint(self) -> str:
+        return self.digest.hexdigest()
 
     @property
     def violations(self) -> list[Violation]:
@@ -70,12 +80,7 @@ async def audit_partition(
 ) -> AuditedPartition:
     """Check every law on the partition; `quiet` says that every job has had time to end. Listeners hear each event."""
     auditor = PartitionAuditor(reader, partition, addressing, shelf, listeners=listeners)
-    await auditor.advance()
-    await auditor.check_waiting()
-    auditor.found.audit.finish(quiet=quiet)
-    if quiet:
-        await auditor.check_rest()
-    return auditor.found
+    return await auditor.audit(quiet=quiet)
 
 
 class PartitionAuditor:
@@ -102,6 +107,20 @@ class PartitionAuditor:
         self._alarmed: set[str] = set()
         self._waiting: Event | None = None  # stands beyond the position
 
+    @property
+    def next_event_offset(self) -> int:
+        """Where the next event is looked for."""
+        return self._event_offset or 0
+
+    async def audit(self, *, quiet: bool = False) -> AuditedPartition:
+        """All of the partition, once, with what must hold at its end."""
+        await self.advance()
+        await self.check_waiting()
+        self.found.audit.finish(quiet=quiet)
+        if quiet:
+            await self.check_rest()
+        return self.found
+
     async def advance(self) -> int:
         """Take what has come since the last step, and compare; the number of events that came.
 
@@ -109,11 +128,7 @@ class PartitionAuditor:
         """
         before = self.found.audit.events
         await self._read_state()
-        async for event, record in self._events():
-            await self._take(event, record.value or b"")
-            self._event_offset = record.offset + 1
-        if self.folds:
-            self._check_reached()
+        if await self._reach() and self.folds:
             self._compare_state()
         return self.found.audit.events - before
 
@@ -200,6 +215,7 @@ class PartitionAuditor:
             self._trace = await Trace.of(self._reader, self.partition, self._addressing, self._shelf)
         again = self._trace.again
         broken = await self._trace.add(event, value)
+        found.digest.update(value)
         if again is not None:
             found.decided_again = again.decided
         found.audit.add(event)
@@ -214,11 +230,25 @@ class PartitionAuditor:
                 found.audit.violated("events-fold", event, str(error))
                 self.folds = False
 
-    def _check_reached(self) -> None:
-        found = self.found
-        if found.audit.commands and found.fold.progress.next()[0] < found.progress.offset:
-            at, end = found.fold.progress.offset, found.progress.offset
-            found.violated("events-reach-the-position", str(at), f"state at {end}")
+    async def _reach(self) -> bool:
+        """Take the events up to the position; False when they do not reach it.
+
+        A transaction ends on each partition by itself, so its state may be seen a moment before its events.
+        """
+        audit, progress = self.found.audit, self.found.progress
+        end_s = time.monotonic() + REACH_LIMIT_S
+        while True:
+            async for event, record in self._events():
+                await self._take(event, record.value or b"")
+                self._event_offset = record.offset + 1
+                if audit.events % _EVENTS_A_TURN == 0:
+                    await asyncio.sleep(0)
+            if audit.last_source >= (progress.offset, progress.index):
+                return True
+            if time.monotonic() > end_s:
+                self._violated("events-reach-the-position", f"events end at {audit.last_source}")
+                return False
+            await asyncio.sleep(_PAUSE_S)
 
     def _compare_state(self) -> None:
         """Note each state record that is not what the events say; those that are mended are forgotten."""

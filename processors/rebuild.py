@@ -14,8 +14,11 @@ class Fold:
     `changed` collects the keys of the records that events have changed, once it is a set; see `values`.
     """
 
-    def __init__(self, partition: int, values: MutableMapping[str, bytes] | None = None) -> None:
-        self.store = Store(partition, values)
+    def __init__(
+        self, partition: int, values: MutableMapping[str, bytes] | None = None, *, events_a_write: int = 10_000
+    ) -> None:
+        self.store = Store(partition, values, hot_records_max=events_a_write, keeps_timers=False)
+        self._events_a_write = events_a_write
         self.changed: set[str] | None = None
         self.progress = Progress()
         self._unwritten = 0
@@ -32,7 +35,7 @@ class Fold:
             commands=self.progress.commands + new_command,
         )
         self._unwritten += 1
-        if self._unwritten >= 10_000:
+        if self._unwritten >= self._events_a_write:
             self.values()
 
     def values(self) -> MutableMapping[str, bytes]:

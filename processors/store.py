@@ -75,10 +75,19 @@ def due_ms(record: Record) -> int:
 class Store:
     """The state of one partition. Not safe for use by more than its one owner.
 
-    `values` is where the bytes stand: a dictionary, but for an audit, which has less memory than an owner.
+    `values` is where the bytes stand: a dictionary, but for an audit, which has less memory than an owner. So it also
+    keeps fewer decoded records, and one that only folds has no use for timers.
     """
 
-    def __init__(self, partition: int, values: MutableMapping[str, bytes] | None = None) -> None:
+    def __init__(
+        self,
+        partition: int,
+        values: MutableMapping[str, bytes] | None = None,
+        *,
+        hot_records_max: int | None = None,
+        keeps_timers: bool = True,
+    ) -> None:
+        self._hot_records_max, self._keeps_timers = hot_records_max, keeps_timers
         self.stream = partition_stream(partition)
         self._values: MutableMapping[str, bytes] = {} if values is None else values
         self._hot: dict[str, Record | None] = {}
@@ -145,7 +154,7 @@ class Store:
                 continue
             due = due_ms(record)
             value = encode_state(record, due)
-            if due and (key not in values or state_due_ms(values[key]) != due):
+            if due and self._keeps_timers and (key not in values or state_due_ms(values[key]) != due):
                 heapq.heappush(self._timers, (due, key))
             values[key] = value
             writes.append((key.encode(), value))
@@ -181,7 +190,8 @@ class Store:
         if len(self._timers) > 2 * self._timers_rebuilt_at:
             self._timers = sorted({entry for entry in self._timers if self._is_live(entry)})
             self._timers_rebuilt_at = max(1024, len(self._timers))
-        excess = len(self._hot) - HOT_RECORDS_MAX
+        most = HOT_RECORDS_MAX if self._hot_records_max is None else self._hot_records_max
+        excess = len(self._hot) - most
         if excess > 0:
-            for key in list(itertools.islice(self._hot, excess + HOT_RECORDS_MAX // 10)):
+            for key in list(itertools.islice(self._hot, excess + most // 10)):
                 del self._hot[key]

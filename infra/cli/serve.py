@@ -11,6 +11,7 @@ ROLES: dict[str, tuple[str, str]] = {
     "processor": ("processors.app", "run_processor"),
     "dispatcher": ("processors.dispatch.app", "run_dispatcher"),
     "projector": ("infra.cli.projector", "run_projector"),
+    "auditor": ("infra.cli.auditor", "run_auditor"),
 }
 GATEWAYS: dict[str, Literal["all", "ingest", "api"]] = {"gateway": "all", "ingest": "ingest", "api": "api"}
 
@@ -21,8 +22,8 @@ GATEWAYS: dict[str, Literal["all", "ingest", "api"]] = {"gateway": "all", "inges
 def serve(role: str, index: int) -> None:
     """Serve one role until SIGTERM; all settings come from DARKROOM_* variables.
 
-    ROLE is gateway (ingest and api in one), ingest, api, processor, dispatcher or projector. Each worker answers
-    /healthz and /metrics on DARKROOM_METRICS_PORT.
+    ROLE is gateway (ingest and api in one), ingest, api, processor, dispatcher, projector or auditor. Each worker
+    answers /healthz and /metrics on DARKROOM_METRICS_PORT.
     """
     from infra import failpoints
     from infra.logs import configure_logging

@@ -37,9 +37,10 @@ WORKERS: Mapping[str, tuple[str, ...]] = {
     "dispatcher-0": ("kafka", "s3", "triton"),
     "projector-0": ("kafka", "postgres"),
     "gateway-0": ("kafka", "s3", "postgres"),
+    "auditor-0": ("kafka", "postgres"),
 }
 NAMES = (*SERVERS, *WORKERS)
-_WORKER_CAPS_MIB = {"processor": 768, "dispatcher": 2048, "projector": 512, "gateway": 768}
+_WORKER_CAPS_MIB = {"processor": 768, "dispatcher": 2048, "projector": 512, "gateway": 768, "auditor": 512}
 _HOST = "127.0.0.1"
 _BUCKET = "darkroom"
 

@@ -55,7 +55,7 @@ def test_all_components_in_the_order_of_the_status_table(layout: Layout, stack: 
     assert tuple(component.name for component in made) == NAMES
     assert NAMES == (
         "kafka", "s3", "postgres", "triton", "triton-quarantine",
-        "processor-0", "processor-1", "dispatcher-0", "projector-0", "gateway-0",
+        "processor-0", "processor-1", "dispatcher-0", "projector-0", "gateway-0", "auditor-0",
     )  # fmt: skip
 
 

@@ -237,3 +237,10 @@ async def test_a_position_that_goes_back_is_found() -> None:
     written.log.append(topics.ACCOUNTS, 0, early.value, key=early.key)
     await auditor.advance()
     assert "positions-never-go-back" in {violation.law for violation in auditor.found.violations}
+
+
+async def test_a_position_whose_events_never_come_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partition_audit, "REACH_LIMIT_S", 0.0)
+    written = Written()
+    written.steps[-1].records = [r for r in written.steps[-1].records if r.topic != topics.EVENTS]
+    assert "events-reach-the-position" in await laws(written)
