@@ -79,7 +79,7 @@ async def trial_of(settings: Settings, folder: Path, how: How = How()) -> AsyncI
         async with asyncio.timeout(60):
             while how.publishes_member and not all(worker.member_file.is_file() for worker in workers):
                 await asyncio.sleep(0.05)
-        assert await trial.copied(60)
+        assert await trial.copied(120)
         yield trial
     finally:
         trial.stop.set()
