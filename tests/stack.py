@@ -16,6 +16,7 @@ from typing import IO, Any
 
 import psutil
 
+from infra.cli.status import component_rows
 from infra.http.signing_keys import KeyFolder
 from infra.http.tokens import sign_token
 from infra.local.layout import Layout
@@ -107,10 +108,9 @@ class Stack:
         return subprocess.run(argv, env=self._environment, capture_output=True, text=True, timeout=limit_s, check=False)
 
     def status(self) -> dict[str, dict[str, Any]]:
-        """What ``darkroom status --json`` says, by name of the component."""
-        told = json.loads(self.darkroom("status", "--json").stdout)
-        assert told["url"] == self.url
-        return {row["name"]: row for row in told["components"]}
+        """What ``darkroom status --json`` says, by name of the component; read here, for it is asked often."""
+        rows: list[dict[str, Any]] = component_rows(Layout(self.data))
+        return {row["name"]: row for row in rows}
 
     def events(self, account: str | None = None) -> list[dict[str, Any]]:
         """The log as ``darkroom events`` prints it."""

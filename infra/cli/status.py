@@ -17,7 +17,7 @@ from infra.local.layout import Layout, StackFile, is_running
 def status(layout: Layout, as_json: bool) -> None:
     """Show the components of a stack. Exit code 0: all are healthy; 1: not all, or none runs."""
     stack = known_stack(layout)
-    rows = _rows(layout) if is_running(layout) else []
+    rows = component_rows(layout)
     if as_json:
         click.echo(json.dumps({"url": stack.url, "components": rows}))
     else:
@@ -26,7 +26,10 @@ def status(layout: Layout, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _rows(layout: Layout) -> list[dict[str, object]]:
+def component_rows(layout: Layout) -> list[dict[str, object]]:
+    """A row for each component of the stack that runs on the layout; none where none runs."""
+    if not is_running(layout):
+        return []
     try:
         found = json.loads(layout.status_file.read_text(encoding="utf-8"))["components"]
     except (OSError, ValueError, KeyError):
