@@ -19,7 +19,6 @@ from schemas.identifiers import partition_stream
 from schemas.plans import AccountTerms, CostRule, LeaseTerms, ModelTerms, Plan
 from schemas.replies import Reply, decode_replies
 from schemas.work import WorkItem, decode_work
-from tests.laws import TERMINAL
 from tests.simulation.virtual import VirtualClock
 
 PARTITION = 0
@@ -77,7 +76,6 @@ class Cluster:
         self.owners: list[PartitionOwner] = []
         self.tick_writers: list[CountedTicks] = []
         self.ends: list[BaseException] = []
-        self.reordered_feeds = False
         self.expected: dict[str, cmd.Envelope] = {}
 
     def new_owner(self) -> PartitionOwner:
@@ -112,13 +110,11 @@ class Cluster:
             await asyncio.sleep(0.05 + self.random.random())
 
     async def _feed(self, owner: PartitionOwner) -> None:
-        """What Faust's agent does: hand over what was fetched, at times from the wrong place."""
+        """What Faust's agent does: hand over what was fetched."""
         await owner.taken_over()
         position = owner.next_offset
         while True:
             end = await self.log.end_offset(topics.COMMANDS, PARTITION, committed=False)
-            if self.reordered_feeds and self.random.random() < 0.1:
-                position = self.random.randint(0, end)
             if position < end:
                 async for records in self.log.read(topics.COMMANDS, PARTITION, position, end, committed=False):
                     await owner.offer(records)
@@ -180,25 +176,3 @@ class Cluster:
             if self.owners and self.owners[-1].next_offset >= end:
                 return
             await asyncio.sleep(0.02)
-
-    async def until_quiet_or_stopped(self) -> None:
-        """Wait until everything is applied and no job is live, or the newest owner stands still."""
-        while True:
-            await self.until_applied_or_stopped()
-            if self.owners[-1].stopped:
-                return
-            ended = accepted = 0
-            for event in await self.events():
-                accepted += isinstance(event.data, ev.JobAccepted)
-                ended += isinstance(event.data, TERMINAL)
-            if accepted == ended:
-                return
-            await asyncio.sleep(5)
-
-    async def until_applied_or_stopped(self) -> None:
-        """Wait until the newest owner has applied every command there is, or stands still."""
-        while True:
-            end = await self.log.end_offset(topics.COMMANDS, PARTITION, committed=False)
-            if self.owners[-1].stopped or self.owners[-1].next_offset >= end:
-                return
-            await asyncio.sleep(0.05)
