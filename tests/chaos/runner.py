@@ -62,13 +62,14 @@ class Asked:
 
 @dataclass
 class Nemesis:
-    """Strikes an arena with ``faults``; `strikes` holds what it did."""
+    """Strikes an arena with ``faults``; `strikes` holds what it did, `failed` what it could not do."""
 
     arena: Arena
     faults: Sequence[Fault]
     draw: random.Random
     still: Standstill
     strikes: list[Strike] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
     async def run(self, asked: Asked, began_s: float) -> None:
         """Rounds until it is enough; at the end the stack is whole."""
@@ -107,10 +108,13 @@ class Nemesis:
 
     async def _strike(self, fault: Fault, draw: random.Random, *, alone: bool) -> None:
         began_s = time.monotonic()
-        struck = await fault.strike(self.arena, draw)
+        try:
+            counts = dict((await fault.strike(self.arena, draw)).counts)
+        except Exception as error:  # whatever a strike raises, the others go on and the judgement follows
+            self.failed.append(f"{fault.name}: {error!r}")
+            counts = {}
         if alone:
             await self._until_whole()
-        counts = dict(struck.counts)
         self.strikes.append(Strike(fault.name, fault.kind, alone, began_s, time.monotonic(), counts))
 
     def _drawn(self, size: int) -> list[Fault]:
@@ -158,6 +162,7 @@ async def run(
                 strikes=nemesis.strikes,
                 standstill=standstills(nemesis.strikes, still.spells),
                 rebalances={group: number - before.get(group, 0) for group, number in after.items()},
+                failed=tuple(nemesis.failed),
                 verdict=await judge(arena.stack, paid, workload.told, workload.silent),
             )
         finally:

@@ -17,7 +17,7 @@ from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED
 from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.offset import OffsetRequest
 
-from infra.errors import OperatorError
+from infra.errors import ServerUnreachable
 from infra.kafka.client import start_client
 from infra.kafka.cluster import leader_of
 from infra.kafka.ports import ReadFault
@@ -67,7 +67,7 @@ class Standstill:
             try:
                 client = await start_client(self._settings.kafka, client_id="standstill", request_timeout_ms=2_000)
                 await self._watch(client)
-            except (KafkaError, OSError, ReadFault, OperatorError):
+            except (KafkaError, OSError, ReadFault, ServerUnreachable):
                 await asyncio.sleep(_LOOK_EVERY_S)
             finally:
                 if client is not None:

@@ -69,6 +69,8 @@ class Result:
     standstill: Mapping[str, Still]
     rebalances: Mapping[str, int]
     verdict: Verdict
+    failed: tuple[str, ...] = ()
+    """Strikes that could not be carried out as they should."""
 
     @property
     def counts(self) -> Counter[str]:
@@ -86,7 +88,7 @@ class Result:
 
     @property
     def holds(self) -> bool:
-        return self.verdict.holds and not self.too_long
+        return self.verdict.holds and not self.too_long and not self.failed
 
 
 def totals(strikes: Iterable[Strike]) -> Counter[str]:
@@ -151,7 +153,9 @@ def text(result: Result) -> str:
     ]
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:<{width}}  {value}" for name, value in rows]
-    return "\n".join([*lines, *verdict.lines(), *result.too_long, "holds" if result.holds else "DOES NOT HOLD"])
+    return "\n".join(
+        [*lines, *verdict.lines(), *result.too_long, *result.failed, "holds" if result.holds else "DOES NOT HOLD"]
+    )
 
 
 def as_json(result: Result) -> dict[str, Any]:
@@ -167,6 +171,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "rebalances": dict(result.rebalances),
         "verdict": verdict,
         "standstill": {kind: found.as_json() for kind, found in result.standstill.items()},
+        "failed_strikes": list(result.failed),
         "holds": result.holds,
     }
 
