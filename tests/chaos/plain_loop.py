@@ -26,6 +26,7 @@ LOOPS = {
     "ours": How(),
 }
 _RETURNS_WITHIN_S = 0.5
+_WORKS_WITHIN_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ async def run_one(settings: Settings, how: How, seconds: float, seed: int, folde
     async with trial_of(settings, folder, how) as trial:
         keeping = asyncio.create_task(_keep_running(trial))
         try:
-            await storm(trial.workers, seconds, seed, report)
+            # A worker that is killed before it works shows nothing.
+            await storm(trial.workers, seconds, seed, report, before=lambda: trial.copied(_WORKS_WITHIN_S))
             await trial.finish(report)
         finally:
             keeping.cancel()

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -165,11 +166,18 @@ async def hang(worker: Worker, for_s: float) -> None:
         worker.send(signal.SIGCONT)
 
 
-async def storm(workers: list[Worker], seconds: float, seed: int, report: Report) -> None:
-    """Faults at random until the time is over; afterwards every worker runs."""
+async def at_once() -> None:
+    """No pause before a fault."""
+
+
+async def storm(
+    workers: list[Worker], seconds: float, seed: int, report: Report, before: Callable[[], Awaitable[object]] = at_once
+) -> None:
+    """Faults at random until the time is over, each after ``before``; afterwards every worker runs."""
     choose = random.Random(seed)
     end = time.monotonic() + seconds
     while time.monotonic() < end:
+        await before()
         worker = choose.choice(workers)
         fault = choose.choice(("kill", "kill-unseen", "hang", "terminate"))
         report.faults[fault] += 1
