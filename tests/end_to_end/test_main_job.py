@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 
 from PIL import Image
 
 from tests.client import Client, data, ok, problem
 from tests.pictures import decoded, difference, encoded, scene
+from tests.stack import Stack
 
 SOURCE = scene(160, 120, seed=7)
 
@@ -123,3 +125,12 @@ async def test_models_are_listed_for_this_deployment(user: Client) -> None:
     models = data(await user.http.get("/v1/models"))
     slugs = {model["id"] if "id" in model else model["slug"] for model in models}
     assert {"classical/upscale", "sandbox/echo", "sandbox/slow", "sandbox/flaky", "sandbox/broken"} <= slugs
+
+
+def test_status_tells_each_component(stack: Stack) -> None:
+    told = json.loads(stack.darkroom("status", "--json").stdout)
+    assert told["url"] == stack.url
+    assert {row["name"]: row["pid"] for row in told["components"]} == {n: r["pid"] for n, r in stack.status().items()}
+    table = stack.darkroom("status").stdout.splitlines()
+    assert table[0] == stack.url
+    assert {line.split()[0] for line in table[1:]} == set(stack.status())
