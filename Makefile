@@ -7,11 +7,14 @@ MAKEFLAGS += --no-print-directory --silent
 
 PORT ?= 8000
 DATA ?= var
+SEEDS ?= 100
+STRIKES ?= 100
 PYTHON ?= $(shell for name in python3.11 python3 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
 BIN := .venv/bin
 
-.PHONY: help setup setup-dev demo up test contracts lint types imports bench-smoke gallery check clean python-3.11 jars pins
+.PHONY: help setup setup-dev demo up test contracts simulate chaos overload planted lint types imports bench-smoke gallery check clean \
+	python-3.11 jars pins
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -33,6 +36,18 @@ test: setup-dev ## The whole test suite against the real servers
 
 contracts: setup-dev ## Every endpoint of the five documents, and a table of what was checked
 	@$(BIN)/python -m pytest tests/contracts
+
+simulate: setup-dev ## The whole pipeline in one process and virtual time, SEEDS=100 lives of it under faults
+	@$(BIN)/python -m tests.simulation.play --seeds $(SEEDS)
+
+chaos: setup-dev ## The real stack under load and STRIKES=100 seeded faults, judged by what clients were told
+	@$(BIN)/python -m tests.chaos --strikes $(STRIKES)
+
+overload: setup-dev ## Ten times the load that the stack sustains, for two minutes
+	@$(BIN)/python -m tests.chaos.overload
+
+planted: setup-dev ## Plant bugs one at a time in a copy and see each of them caught
+	@$(BIN)/python -m tests.planted
 
 lint: setup-dev ## Style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
