@@ -90,6 +90,12 @@ class Field:
             subprocess.run, argv, env=environment, capture_output=True, text=True, timeout=300, check=False
         )
 
+    async def account_of(self, person: Person) -> str:
+        """The person's account, as soon as a gateway tells."""
+        shown = await self.asker.read(lambda: person.client.http.get("/v1/account"))
+        assert shown is not None, "no gateway answers"
+        return str(shown["account"])
+
     def kill(self, kind: str) -> None:
         """SIGKILL for one process of the kind, which is started again."""
         rows = self.stack.status()
@@ -217,7 +223,7 @@ async def _deleted(on: Field) -> None:
 
 async def _swept(on: Field) -> Ran:
     """An object of a known account that no event names, two days old."""
-    account = (await on.person.client.account())["account"]
+    account = await on.account_of(on.person)
     name = f"asset_orphan{next(on.numbers)}"
     async with open_store(on.settings.s3) as store:
         await store.put(f"{account}/{name}", b"nobody knows me", "image/png")
@@ -251,7 +257,7 @@ async def _redriven(on: Field) -> Ran:
 async def _misplaced(on: Field) -> str:
     """A grant that stands on another partition than its account's; where, once it is a dead letter."""
     settings, person, number = on.settings, on.person, next(on.numbers)
-    account = (await person.client.account())["account"]
+    account = await on.account_of(person)
     key = IdempotencyKey(f"misplaced-{number}", "some-fingerprint")
     command, now_ms = GrantCredits(REDRIVEN_UNITS, "redriven"), SystemClock().now_ms()
     grant = Envelope(f"cmd_misplaced{number}", account, person.client.product, command, now_ms, idempotency=key)

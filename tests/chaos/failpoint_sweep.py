@@ -1,6 +1,6 @@
 """Every failpoint of the product struck on a running stack, by a kill and by a failure, under load; then judged.
 
-    python -m tests.chaos.failpoint_sweep [--only NAME,...] [--lanes LANE,...] [--seed N] [--write FILE]
+    python -m tests.chaos.failpoint_sweep [--only NAME,...] [--lanes LANE,...] [--minutes M] [--seed N] [--write FILE]
 
 Theory of operation
 -------------------
@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import os
 import subprocess
 import sys
@@ -67,17 +68,19 @@ class Strike:
 
 @dataclass
 class Sweep:
-    """One sweep over ``visits``; `strikes` holds those that struck, `wrong` whatever should not have been."""
+    """One sweep over ``visits``, or as many as fit into ``minutes``; `strikes` holds those that struck, `wrong` whatever should not have been."""
 
     stack: Stack
     visits: Sequence[Visit]
     seed: int
+    minutes: float = math.inf
     strikes: list[Strike] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._arming = Arming(self.stack.data)
         self._done = False
+        self._until = math.inf
 
     async def run(self) -> None:
         """Start the stack, through the failpoints of its start; sweep under load; judge; stop it."""
@@ -89,6 +92,7 @@ class Sweep:
         async with Client(self.stack, "operator", role="admin") as operator:
             on = Field(self.stack, Asker(operator, self.seed), people)
             workload = Workload(users, self.seed, _PATIENCE_S)
+            self._until = time.monotonic() + 60 * self.minutes
             loading = asyncio.create_task(workload.run(_ENDLESS, COMMANDS_A_SECOND, enough=lambda: self._done))
             async with asyncio.TaskGroup() as lanes:
                 for lane in _LANES:
@@ -123,7 +127,12 @@ class Sweep:
 
     async def _sweep_lane(self, on: Field, visits: Sequence[Visit]) -> None:
         for visit in visits:
-            await self._strike(on, visit)
+            if time.monotonic() > self._until:
+                return
+            try:
+                await self._strike(on, visit)
+            except Exception as error:
+                self.wrong.append(f"{visit} could not be tried: {error!r}")
 
     async def _strike(self, on: Field, visit: Visit) -> None:
         began = time.monotonic()
@@ -228,10 +237,10 @@ async def _settled(stack: Stack, limit_s: float = 60.0) -> Journal:
         await asyncio.sleep(1)
 
 
-async def swept(folder: Path, visits: Sequence[Visit], seed: int) -> Sweep:
-    """One sweep on a stack of its own in ``folder``."""
+async def swept(folder: Path, visits: Sequence[Visit], seed: int, minutes: float = math.inf) -> Sweep:
+    """One sweep on a stack of its own in ``folder``; after so many minutes nothing more is struck."""
     environment = {**ENVIRONMENT, "DARKROOM_PLAN_PATH": str(plan_with_short_leases(folder))}
-    sweep = Sweep(Stack(folder / "data", environment), visits, seed)
+    sweep = Sweep(Stack(folder / "data", environment), visits, seed, minutes)
     try:
         await sweep.run()
     finally:
@@ -254,6 +263,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="Begin of names of failpoints, with commas.")
     parser.add_argument("--lanes", default="", help="Whose processes are struck, with commas (all).")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="After which nothing more is struck.")
     parser.add_argument("--write", type=Path, help="Where the strikes go as JSON.")
     asked = parser.parse_args()
     begins = tuple(name for name in asked.only.split(",") if name)
@@ -265,7 +275,7 @@ def main() -> None:
     ]
     with tempfile.TemporaryDirectory(prefix="failpoints-") as folder:
         began = time.monotonic()
-        sweep = asyncio.run(swept(Path(folder), visits, asked.seed))
+        sweep = asyncio.run(swept(Path(folder), visits, asked.seed, asked.minutes))
     print(table(sweep))
     print(f"took {time.monotonic() - began:.0f} s")
     for line in sweep.wrong:
@@ -273,7 +283,8 @@ def main() -> None:
     if asked.write is not None:
         rows = [[s.visit.failpoint, s.visit.action, round(s.struck_s, 2), round(s.well_s, 2)] for s in sweep.strikes]
         asked.write.write_text(json.dumps({"seed": asked.seed, "strikes": rows, "wrong": sweep.wrong}, indent=1))
-    sys.exit(1 if sweep.wrong or len(sweep.strikes) != len(visits) else 0)
+    is_whole = len(sweep.strikes) == len(visits) or asked.minutes < math.inf
+    sys.exit(1 if sweep.wrong or not is_whole else 0)
 
 
 if __name__ == "__main__":
