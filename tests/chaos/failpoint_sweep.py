@@ -68,7 +68,10 @@ class Strike:
 
 @dataclass
 class Sweep:
-    """One sweep over ``visits``, or as many as fit into ``minutes``; `strikes` holds those that struck, `wrong` whatever should not have been."""
+    """One sweep over ``visits``, or as many as fit into ``minutes``.
+
+    `strikes` holds those that struck, `wrong` whatever should not have been.
+    """
 
     stack: Stack
     visits: Sequence[Visit]
