@@ -152,7 +152,7 @@ class FileLog:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._ends: dict[tuple[str, int], int] = {}
+        self.ends: dict[tuple[str, int], int] = {}
 
     def write(self, partition: DecidedPartition, events: int) -> None:
         """Let the partition decide so many events and keep the log; of the state the last values, as compacted."""
@@ -178,7 +178,7 @@ class FileLog:
 
     async def end_offset(self, topic: str, partition: int, *, committed: bool = True) -> int:
         """See the port."""
-        return self._ends.get((topic, partition), 0)
+        return self.ends.get((topic, partition), 0)
 
     async def read(
         self, topic: str, partition: int, begin: int, end: int | None = None, *, committed: bool = True
@@ -186,7 +186,7 @@ class FileLog:
         """See the port."""
         with self._path(topic, partition).open("rb", buffering=1 << 20) as file:
             offset, batch = 0, list[Record]()
-            limit = self._ends[topic, partition] if end is None else end
+            limit = self.ends[topic, partition] if end is None else end
             while offset < limit and (head := file.read(_HEAD.size)):
                 time_ms, key_bytes, value_bytes = _HEAD.unpack(head)
                 key, value = file.read(key_bytes), file.read(value_bytes)
@@ -201,7 +201,7 @@ class FileLog:
 
     def _append(self, file: BinaryIO, place: tuple[str, int], time_ms: int, key: bytes, value: bytes) -> None:
         file.write(_HEAD.pack(time_ms, len(key), len(value)) + key + value)
-        self._ends[place] = self._ends.get(place, 0) + 1
+        self.ends[place] = self.ends.get(place, 0) + 1
 
     def _path(self, topic: str, partition: int) -> Path:
         return self._folder / f"{topic}-{partition}"
