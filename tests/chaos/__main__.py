@@ -17,8 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import uvloop
-
 from tests.chaos.faults.fault import Fault
 from tests.chaos.faults.registry import every_fault
 from tests.chaos.runner import Asked, run
@@ -32,11 +30,10 @@ def main() -> int:
     """Run, print the table, and say by the exit code whether everything holds."""
     given = _arguments()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of each try while the broker is down
-    asked = Asked(given.seed, given.minutes, given.strikes, given.commands_a_second, given.each_by)
+    asked = Asked(given.seed, given.minutes, given.strikes, given.commands_a_second, given.at_once, given.each_once)
     with tempfile.TemporaryDirectory(prefix="darkroom-chaos-", ignore_cleanup_errors=True) as folder:
         root = Path(folder) if given.keep is None else Path(given.keep)
         root.mkdir(parents=True, exist_ok=True)
-        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
         began = os.getloadavg()[0]
         result = asyncio.run(_until_done(asked, _chosen(given.faults), root))
     print(text(result), flush=True)
@@ -68,7 +65,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--faults", help=f"these alone, with commas: {', '.join(f.name for f in every_fault())}")
     parser.add_argument("--commands-a-second", type=float, default=15.0)
-    parser.add_argument("--each-by", type=int, default=0, metavar="N", help="begin with every fault, N at once")
+    parser.add_argument("--at-once", type=int, default=5, help="faults at work in a melee (default 5)")
+    parser.add_argument("--each-once", action="store_true", help="begin with every fault")
     parser.add_argument("--keep", metavar="DIR", help="keep the stack's data and every answer there")
     parser.add_argument("--write", nargs="?", type=Path, const=RESULTS, help="add the figures to this file of JSON")
     given = parser.parse_args()

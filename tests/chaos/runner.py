@@ -1,9 +1,9 @@
 """A nemesis over a running stack under load, from one seed; afterwards everything is judged.
 
-Theory of operation. The nemesis strikes in rounds. A round is one strike that comes alone, or a volley of several at
-once. Before a strike that comes alone, and after it, the stack has to be whole: every component healthy and no
-partition waiting. So what stands still in between is its doing, and is counted under its kind. A volley waits for
-nothing but its own targets, so that faults meet each other, and those that are not healed from before.
+Theory of operation. The nemesis strikes in rounds: a melee, then strikes that come alone. In a melee several faults
+are at work at any moment; each waits for nothing but its own target, so that faults meet each other, and those that are
+not healed from before. Before a strike that comes alone, and after it, the stack has to be whole: every component
+healthy and no partition waiting. So what stands still in between is its doing, and is counted under its kind.
 
 Load goes on through all of it, from clients that repeat each command under its key until somebody answers. What a
 strike counts is what it really hit, never what it meant to.
@@ -16,13 +16,14 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tests.chaos.arena import Arena
 from tests.chaos.faults.fault import Fault
 from tests.chaos.generations import generations
 from tests.chaos.standstill import Standstill
-from tests.chaos.table import Result, Strike, groups, standstills, totals
+from tests.chaos.table import OWNERS, Result, Strike, groups, standstills, totals
 from tests.chaos.verdict import Paid, judge
 from tests.chaos.workload import Workload
 from tests.client import Client
@@ -34,7 +35,9 @@ PATIENCE_S = 900.0
 WHOLE_LIMIT_S = 600.0
 _CALM_S = 0.5
 _CALM_WAIT_S = 3.0  # ticks come each second, and a busy machine takes its time for them
-_VOLLEYS = (1, 1, 2, 3, 4, 5)
+_MELEE_S = (30.0, 75.0)
+_ALONE_A_ROUND = 2
+_OWNERS_SHARE = 0.75
 _WEIGHTS = {"kill-": 5.0, "lose-": 1.0, "freeze-": 1.2, "restart-": 0.4, "wire-": 2.2, "full-disk": 0.2}
 _OWN_WEIGHTS = {"kill-processor": 9.0, "freeze-processor": 2.0, "kill-kafka": 1.5, "kill-s3": 2.5, "kill-triton": 1.5}
 _TELL_EVERY_S = 60.0
@@ -46,14 +49,15 @@ _ENDLESS = 10_000_000
 class Asked:
     """How long and how much. It ends when either limit is reached.
 
-    With ``each_by`` every fault strikes first, in volleys of that size, and those that met nothing strike again.
+    With ``each_once`` every fault strikes first, and those that met nothing strike again.
     """
 
     seed: int = 1
     minutes: float | None = None
     strikes: int | None = None
     commands_a_second: float = 15.0
-    each_by: int = 0
+    at_once: int = 5
+    each_once: bool = False
 
     def is_over(self, began_s: float, struck: int) -> bool:
         late = self.minutes is not None and time.monotonic() - began_s >= 60 * self.minutes
@@ -70,17 +74,22 @@ class Nemesis:
     still: Standstill
     strikes: list[Strike] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    _at_work: set[str] = field(default_factory=set)
 
     async def run(self, asked: Asked, began_s: float) -> None:
         """Rounds until it is enough; at the end the stack is whole."""
-        if asked.each_by:
-            await self._each(asked.each_by)
-        while not asked.is_over(began_s, len(self.strikes)):
-            size = self.draw.choice(_VOLLEYS)
-            if size == 1:
-                await self.alone(self._drawn(1)[0])
-            else:
-                await self._volley(self._drawn(size))
+
+        def is_over() -> bool:
+            return asked.is_over(began_s, len(self.strikes))
+
+        if asked.each_once:
+            await self._each(asked.at_once)
+        while not is_over():
+            ends_s = time.monotonic() + self.draw.uniform(*_MELEE_S)
+            await self._melee(asked.at_once, partial(self._until, ends_s, is_over))
+            for _ in range(_ALONE_A_ROUND):
+                if not is_over():
+                    await self.alone(self._drawn(owners_first=True))
         await self._until_whole()
 
     async def _each(self, at_once: int) -> None:
@@ -89,38 +98,47 @@ class Nemesis:
             met = {strike.fault for strike in self.strikes if strike.counts}
             left = [fault for fault in self.faults if fault.name not in met]
             self.draw.shuffle(left)
-            for begin in range(0, len(left), at_once):
-                await self._volley(left[begin : begin + at_once])
+            await self._melee(at_once, lambda left=left: left.pop() if left else None)  # type: ignore[misc]
 
-    async def _volley(self, faults: Sequence[Fault]) -> None:
-        await asyncio.gather(*(self._soon(fault) for fault in faults))
-        await asyncio.sleep(self.draw.uniform(0.2, 1.5))
+    def _until(self, ends_s: float, is_over: Callable[[], bool]) -> Fault | None:
+        return None if is_over() or time.monotonic() > ends_s else self._drawn()
+
+    async def _melee(self, at_once: int, following: Callable[[], Fault | None]) -> None:
+        """So many at any moment, until none follows."""
+
+        async def lane() -> None:
+            while (fault := following()) is not None:
+                draw = random.Random(self.draw.getrandbits(64))
+                await asyncio.sleep(draw.uniform(0.0, 1.0))
+                await self._strike(fault, draw, alone=False)
+
+        await asyncio.gather(*(lane() for _ in range(at_once)))
 
     async def alone(self, fault: Fault) -> None:
         """Strike a whole stack with one fault, and wait until it is whole again."""
         await self._until_whole()
         await self._strike(fault, random.Random(self.draw.getrandbits(64)), alone=True)
 
-    async def _soon(self, fault: Fault) -> None:
-        draw = random.Random(self.draw.getrandbits(64))
-        await asyncio.sleep(draw.uniform(0.0, 2.0))
-        await self._strike(fault, draw, alone=False)
-
     async def _strike(self, fault: Fault, draw: random.Random, *, alone: bool) -> None:
         began_s = time.monotonic()
+        self._at_work.add(fault.name)
         try:
             counts = dict((await fault.strike(self.arena, draw)).counts)
         except Exception as error:  # whatever a strike raises, the others go on and the judgement follows
             self.failed.append(f"{fault.name}: {error!r}")
             counts = {}
+        self._at_work.discard(fault.name)
         if alone:
             await self._until_whole()
         self.strikes.append(Strike(fault.name, fault.kind, alone, began_s, time.monotonic(), counts))
 
-    def _drawn(self, size: int) -> list[Fault]:
-        """So many different faults, heavier ones rather than lighter ones."""
-        keyed = sorted(self.faults, key=lambda fault: self.draw.random() ** (1 / _weight(fault.name)))
-        return keyed[-size:]
+    def _drawn(self, *, owners_first: bool = False) -> Fault:
+        """One that is not at work now; of heavier ones rather than lighter ones, or of those of partitions' owners."""
+        idle = [fault for fault in self.faults if fault.name not in self._at_work] or self.faults
+        owners = [fault for fault in idle if fault.kind in OWNERS]
+        if owners_first and owners and self.draw.random() < _OWNERS_SHARE:
+            idle = owners
+        return self.draw.choices(idle, [_weight(fault.name) for fault in idle])[0]
 
     def not_whole(self) -> str:
         """What keeps the stack from being whole: components that are not healthy, and a partition that waits."""

@@ -14,7 +14,8 @@ from tests.chaos.verdict import Verdict
 
 BOUNDS_P99_S: Mapping[str, float] = {"dead worker": 3.0, "hanging worker": 10.0, "lost host": 10.0}
 """Within which partitions of an owner that was struck alone have to move on."""
-_OWNERS = ("dead worker", "hanging worker", "lost host", "clean restart")
+OWNERS: tuple[Kind, ...] = ("dead worker", "hanging worker", "lost host", "clean restart")
+"""Kinds of faults of processors, who own partitions."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def text(result: Result) -> str:
         ("quiet after the last fault", f"{verdict.quiet_after_s:.0f} s"),
         *(
             (f"standstill, {kind}", f"p50 {s.p50_s:.2f} s, p99 {s.p99_s:.2f} s, max {s.max_s:.2f} s ({s.strikes})")
-            for kind, s in sorted(result.standstill.items(), key=lambda item: item[0] not in _OWNERS)
+            for kind, s in sorted(result.standstill.items(), key=lambda item: item[0] not in OWNERS)
         ),
     ]
     width = max(len(name) for name, _ in rows)

@@ -1,4 +1,4 @@
-"""Every fault at least once on the running stack under load, in volleys: nothing lost, nothing twice, nothing stuck.
+"""Every fault at least once on the running stack under load, in a melee: nothing lost, nothing twice, nothing stuck.
 
 The short form of ``make chaos``, of the same parts.
 """
@@ -21,7 +21,7 @@ COMMANDS_A_SECOND = 10.0
 @pytest.mark.chaos
 async def test_every_fault_strikes_and_nothing_is_lost_charged_twice_or_stuck(tmp_path: Path) -> None:
     faults = every_fault()
-    asked = Asked(seed=1, strikes=len(faults), commands_a_second=COMMANDS_A_SECOND, each_by=AT_ONCE)
+    asked = Asked(seed=1, strikes=len(faults), commands_a_second=COMMANDS_A_SECOND, at_once=AT_ONCE, each_once=True)
     result = await run(asked, faults, tmp_path / "data", print, tmp_path / "told.ndjson")
     print("\n" + text(result))
     met = {strike.fault for strike in result.strikes if strike.counts}
