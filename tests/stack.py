@@ -41,7 +41,7 @@ class Stack:
         self._up: subprocess.Popen[str] | None = None
         self._errors = data.with_suffix(".stderr")
 
-    def start(self) -> float:
+    def start(self, ready_limit_s: float = READY_LIMIT_S) -> float:
         """Start and wait for ``ready``; the seconds that took."""
         started = time.monotonic()
         argv = (*_PROGRAM, "up", "--port", str(self.port), "--data", str(self.data))
@@ -50,7 +50,7 @@ class Stack:
                 argv, env=self._environment, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
             )
         assert self._up.stdout is not None
-        line = _first_line(self._up.stdout, READY_LIMIT_S)
+        line = _first_line(self._up.stdout, ready_limit_s)
         if line.strip() != f"ready {self.url}":
             self.kill()
             raise AssertionError(f"darkroom up said {line!r} and not ready:\n{self._tail()}")

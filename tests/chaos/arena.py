@@ -19,6 +19,7 @@ from tests.chaos.faults.fault import Detour, Fault, Prepared
 from tests.stack import Stack
 
 _UPSTREAMS = {"kafka": KAFKA_LISTENER, "s3": "s3", "postgres": "postgres", "triton": "triton-grpc"}
+_READY_LIMIT_S = 600.0
 
 
 class Arena:
@@ -54,7 +55,7 @@ class Arena:
         environment = {**arming.ENVIRONMENT, **self._environment, **detours}
         self.stack = Stack(self._data, environment)
         self._exits.push_async_callback(asyncio.to_thread, self.stack.kill)
-        await asyncio.to_thread(self.stack.start)
+        await asyncio.to_thread(self.stack.start, _READY_LIMIT_S)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
