@@ -13,6 +13,8 @@ import hashlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, MutableMapping
 
+import msgspec
+
 from infra.kafka.ports import LogReader, Record
 from processors.accounts.state import Progress, position_key, suspect_key
 from processors.audit import PartitionAudit, Violation
@@ -203,7 +205,12 @@ class PartitionAuditor:
             return
         async for records in reader.read(topics.EVENTS, self.partition, self._event_offset, last):
             for record in records:
-                event = decode_event(record.value or b"")
+                try:
+                    event = decode_event(record.value or b"")
+                except msgspec.DecodeError as error:
+                    self._event_offset = record.offset + 1
+                    self._violated("every-event-can-be-read", f"offset {record.offset} of events: {error}")
+                    continue
                 if event.at.source > (end.offset, end.index):
                     self._waiting = event
                     return

@@ -97,6 +97,7 @@ INVARIANTS = (
         "I7",
         "legal transitions; versions and positions without a gap",
         (
+            "every-event-can-be-read",
             "versions-gapless",
             "time-never-runs-backwards",
             "at-most-one-terminal-state",

@@ -1,6 +1,6 @@
 """The auditor beside a live stack: `darkroom serve auditor`, and `darkroom audit --follow` in a terminal.
 
-Theory of operation. It checks the whole log once and then goes on as the log grows, a step each second:
+Theory of operation. It checks the whole log once and then goes on as the log grows, a step each two seconds:
 
 1. every partition's state topic and events, up to one position (`processors.partition_audit`); commands are named, but
    not decided again, which would cost as much as deciding them: the one-shot audit does that;
@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import asyncpg
 import click
 import structlog
 
@@ -40,12 +41,13 @@ from processors.audit_spill import Spill
 from processors.partition_audit import PartitionAuditor
 from schemas.topics import COMMANDS
 
-STEP_EVERY_S = 1.0
+STEP_EVERY_S = 2.0
 COMPARE_EVERY_S = 5.0
 _COMPARE_PAUSE_TIMES = 10
 _HOT_MAX = 1_500
 _TOLD_MAX = 10_000
 _NICE = 19
+_AWAY = (ReadFault, ServerUnreachable, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _log = structlog.get_logger(__name__)
 
 Tell = Callable[[str, Sequence[str]], None]
@@ -69,14 +71,11 @@ class Auditor:
         for law in (law for invariant in INVARIANTS for law in invariant.laws):
             metrics.VIOLATIONS.labels(law).set(0)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Go on until `stop`; a server that is away costs time only."""
-        while not stop.is_set():
+    async def run(self) -> None:
+        """Go on until cancelled; a server that is away costs time only."""
+        while True:
             await self.step()
-            try:
-                await asyncio.wait_for(stop.wait(), STEP_EVERY_S)
-            except TimeoutError:
-                pass
+            await asyncio.sleep(STEP_EVERY_S)
 
     async def step(self) -> None:
         """Take what has come, compare where it is time, and show what stands."""
@@ -96,7 +95,7 @@ class Auditor:
     async def _guarded(self, of: str, work: Any) -> None:
         try:
             await work
-        except (ReadFault, ServerUnreachable, OSError) as error:
+        except _AWAY as error:
             metrics.FAULTS.labels(of).inc()
             _log.warning("not audited now", of=of, error=repr(error))
 
@@ -173,35 +172,30 @@ async def _serve(settings: Settings, tell: Tell) -> None:
     beside = []
     if settings.metrics_port is not None:
         beside.append(asyncio.create_task(serve_health(settings.metrics_port, lambda: True), name="health"))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the health server listens before everything becomes slow
     os.nice(_NICE)
-    try:
-        while not stop.is_set():
-            try:
-                await _audit(settings, stop, tell)
-            except (ReadFault, ServerUnreachable, OSError) as error:
-                metrics.FAULTS.labels("log").inc()
-                _log.warning("not audited now", of="log", error=repr(error))
-                await asyncio.sleep(STEP_EVERY_S)
-    finally:
-        for task in beside:
-            task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
+    auditing = asyncio.create_task(_keep_auditing(settings, tell), name="audit")
+    tasks = [*beside, auditing, asyncio.create_task(stop.wait())]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception):
+            raise result
 
 
-async def _audit(settings: Settings, stop: asyncio.Event, tell: Tell) -> None:
-    async with open_reader(settings) as reader:
-        with Spill(_HOT_MAX) as spill:
-            auditor = Auditor(settings, reader, spill, tell)
-            stopping = asyncio.create_task(stop.wait())
-            running = asyncio.create_task(auditor.run(stop))
-            try:
-                await asyncio.wait((stopping, running), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in (stopping, running):
-                    task.cancel()
-                results = await asyncio.gather(stopping, running, return_exceptions=True)
-                auditor.close()
-            for error in results:
-                if isinstance(error, Exception):
-                    raise error
+async def _keep_auditing(settings: Settings, tell: Tell) -> None:
+    """Audit until cancelled; as long as no broker answers, ask again."""
+    while True:
+        try:
+            async with open_reader(settings) as reader:
+                with Spill(_HOT_MAX) as spill:
+                    auditor = Auditor(settings, reader, spill, tell)
+                    try:
+                        await auditor.run()
+                    finally:
+                        auditor.close()
+        except _AWAY as error:
+            metrics.FAULTS.labels("log").inc()
+            _log.warning("not audited now", of="log", error=repr(error))
+            await asyncio.sleep(STEP_EVERY_S)

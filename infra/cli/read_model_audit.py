@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -181,9 +181,9 @@ class ReadModelAuditor:
             first, last = min(at[model] for model in missing), max(end.values())
             async for records in self._reader.read(EVENTS, partition, first, last):
                 for record in records:
-                    event = decode_event(record.value or b"")
                     takers = [model for model in missing if at[model] <= record.offset < end[model]]
-                    add_to_all([self._folds[model] for model in takers], event)
+                    with suppress(msgspec.DecodeError):  # told by the audit of the partition
+                        add_to_all([self._folds[model] for model in takers], decode_event(record.value or b""))
                     for model in takers:
                         self._next[model, partition] = record.offset + 1
 

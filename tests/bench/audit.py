@@ -104,10 +104,10 @@ def _measured(events: int) -> dict[str, float]:
 
 def _print(figures: dict[str, float]) -> None:
     print(
-        f"{figures['events']:>12,.0f} events: {figures['a_second']:>7,.0f} events a CPU second, peak {figures['peak_mib']:.0f} MiB"
-        f" ({figures['before_mib']:.0f} before the first); {figures['objects']:,.0f} objects owed;"
-        f" {figures['rows']:,.0f} rows of read models at {figures['rows_a_second']:,.0f} events a CPU second, peak"
-        f" {figures['peak_with_rows_mib']:.0f} MiB",
+        f"{figures['events']:>12,.0f} events: {figures['a_second']:>7,.0f} events a CPU second,"
+        f" peak {figures['peak_mib']:.0f} MiB ({figures['before_mib']:.0f} before the first);"
+        f" {figures['objects']:,.0f} objects owed; {figures['rows']:,.0f} rows of read models at"
+        f" {figures['rows_a_second']:,.0f} events a CPU second, peak {figures['peak_with_rows_mib']:.0f} MiB",
         flush=True,
     )
 

@@ -228,6 +228,16 @@ async def test_a_log_is_followed_step_by_step_and_damage_is_found_once_and_forgo
     assert len(auditor.found.violations) == 1
 
 
+async def test_an_event_that_cannot_be_read_is_found_and_the_rest_is_audited() -> None:
+    written = Written()
+    step = written.steps[5]
+    step.records.insert(0, Outgoing(topics.EVENTS, 0, b"acct", b"{broken"))
+    await written.write(written.steps)
+    found = await written.audit()
+    assert [violation.law for violation in found.violations] == ["every-event-can-be-read"]
+    assert found.decided_again >= EVENTS
+
+
 async def test_a_position_that_goes_back_is_found() -> None:
     written = Written()
     await written.write(written.steps)
