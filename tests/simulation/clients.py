@@ -128,11 +128,13 @@ class Clients:
         )
 
     async def _end(self, _: str) -> None:
-        """A job is canceled, hidden or given back."""
+        """A job is canceled, or given back; or hidden, where its row shows whose it is: a gateway looks first."""
         if self._jobs:
             job, account = self._random.choice(self._jobs)
-            ending = self._random.choice((cmd.CancelJob(job), cmd.HideJob(job), cmd.RefundJob(job, "r")))
-            await self._insist(account, "end", None, job, [ending])
+            endings: list[cmd.AnyCommand] = [cmd.CancelJob(job), cmd.RefundJob(job, "r")]
+            if (account, job) in self._world.models.tables["jobs"]:
+                endings.append(cmd.HideJob(job))
+            await self._insist(account, "end", None, job, [self._random.choice(endings)])
 
     async def _pay(self, account: str) -> None:
         """Credits come or go, some of them for a while."""

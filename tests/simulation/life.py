@@ -27,9 +27,9 @@ from tests.simulation.watch import Watch
 from tests.simulation.workers import Gateway, dispatcher, processor, projector
 from tests.simulation.world import World
 
-TROUBLED_S = 30.0
-QUIET_WITHIN_S = 900.0
-CLIENT_EVERY_S = 0.4
+TROUBLED_S = 22.0
+QUIET_WITHIN_S = 300.0
+CLIENT_EVERY_S = 0.35
 Main = Callable[[World, Process, asyncio.Event], Coroutine[Any, Any, None]]
 
 
@@ -53,6 +53,7 @@ class Place:
                 while not self.process.is_over:
                     await asyncio.sleep(0.1)
                 self._seen_dead()
+                self._note_end(self.process)
             await asyncio.sleep(self._life.world.random.uniform(0.1, 1.5))
 
     def ask_to_stop(self) -> None:
@@ -66,6 +67,12 @@ class Place:
         process.clock.jump(self._life.skew_ms)
         self._life.processes.append(process)
         process.start(self._main(self._life.world, process, self._stop))
+
+    def _note_end(self, process: Process) -> None:
+        if process.state != "dead" and process.main is not None and not process.main.cancelled():
+            error = process.main.exception()
+            if error is not None:
+                self._life.ends.append(f"{process.name} ended: {error!r}")
 
     def _seen_dead(self) -> None:
         """Half of the deaths are told to the group; the other half it finds out by itself."""
@@ -82,6 +89,7 @@ class Life:
     def __init__(self, seed: int) -> None:
         self.world = World(seed)
         self.processes: list[Process] = []
+        self.ends: list[str] = []
         self.skew_ms = 0
         self.watch = Watch(self.world.broker)
         self.clients = Clients(self.world, self._gateways)
@@ -138,7 +146,8 @@ class Life:
         while (unended := self.watch.unended()) or not self._projected():
             for partition in self.watch.stopped():
                 await self.clients.resume(partition)
-            assert _now_s() - begun_s < QUIET_WITHIN_S, f"after the last fault: {unended or 'not projected'}"
+            late = _now_s() - begun_s >= QUIET_WITHIN_S
+            assert not late, f"after the last fault: {unended or 'not projected'}; {self.ends[-3:]}"
             await asyncio.sleep(1.0)
         self.ended_after_s = _now_s() - begun_s
 

@@ -60,6 +60,7 @@ async def _check_partition(world: World, watch: Watch, partition: int) -> None:
     assert [str(violation) for violation in held] == []
     check_state(decoded(found.fold.values()))
     _check_keys(events)
+    _check_settled(events)
     for name in topics.TOPICS:
         log = world.broker.partitions.get((name.name, partition))
         assert log is None or log.end(committed=True) == len(log.entries), f"{name.name}-{partition} is held open"
@@ -73,6 +74,21 @@ def _check_keys(events: Iterable[ev.Event]) -> None:
         if isinstance(use, ev.IdempotencyUse):
             assert lives.get((event.account, use.key), 0) <= event.time_ms, f"{event.position} used a key again"
             lives[event.account, use.key] = use.expires_ms
+
+
+def _check_settled(events: Iterable[ev.Event]) -> None:
+    """A charge for each result, and the money back for every other end."""
+    ends: dict[tuple[str, str], list[str]] = {}
+    for event in events:
+        match event.data:
+            case ev.JobSucceeded(job=job) | ev.CreditsCaptured(job=job):
+                ends.setdefault((event.account, job), []).append("served")
+            case ev.JobFailed(job=job) | ev.JobCanceled(job=job) | ev.JobExpired(job=job) | ev.CreditsReleased(job=job):
+                ends.setdefault((event.account, job), []).append("returned")
+            case _:
+                pass
+    wrong = {job: how for job, how in ends.items() if how not in (["served"] * 2, ["returned"] * 2)}
+    assert not wrong, f"money that does not go with the end of its job: {wrong}"
 
 
 def _check_projections(world: World) -> None:
