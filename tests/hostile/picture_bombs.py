@@ -102,21 +102,21 @@ def _lies() -> Iterator[HostilePicture]:
 
 def _packed() -> Iterator[HostilePicture]:
     """A thousand bytes for each that is sent."""
-    bomb = zeros_packed(256 << 20)
+    bomb = zeros_packed(64 << 20)
     yield HostilePicture("packed/png-far-too-much-data", png_packed(64, 64, bomb), "taken")
     yield HostilePicture("packed/png-60-megapixels", png_packed(7_700, 7_800, zeros_packed(7_701 * 7_800)), "taken")
     yield HostilePicture(
         "packed/png-one-bit-63-megapixels", png_packed(7_992, 7_990, zeros_packed(8_000_000), 1), "taken"
     )
-    text = zeros_packed(64 << 20)
+    text = zeros_packed(48 << 20)
     for name, content in ((b"zTXt", b"k\0\0"), (b"iCCP", b"p\0\0"), (b"iTXt", b"k\0\x01\0\0\0")):
         chunks = [png_chunk(name, content + text)]
         yield HostilePicture(f"packed/png-{name.decode()}", with_png_chunks(good("png"), *chunks), "taken")
     many = [png_chunk(b"tEXt", b"k\0" + bytes((65 + number % 26,)) * 40) for number in range(20_000)]
     yield HostilePicture("packed/png-20000-texts", with_png_chunks(good("png"), *many), "taken")
     yield HostilePicture("packed/tiff-deflate", tiff(64_000, 64_000, bomb), "refused")
-    yield HostilePicture("packed/jpeg-48-megapixels", _flat("JPEG", 8_000, 6_000), "taken")
-    yield HostilePicture("packed/webp-36-megapixels", _flat("WEBP", 6_000, 6_000), "taken")
+    yield HostilePicture("packed/jpeg-24-megapixels", _flat("JPEG", 6_000, 4_000), "taken")
+    yield HostilePicture("packed/webp-16-megapixels", _flat("WEBP", 4_000, 4_000), "taken")
     yield HostilePicture("packed/jpeg-250-scans", _many_scans(250), "taken")
     yield HostilePicture("packed/gif-many-frames-huge-screen", gif(65_535, 65_535, _FRAMES), "refused")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 from PIL import Image, ImageCms
 
@@ -35,8 +37,6 @@ def _with_icc(form: str, profile: bytes) -> bytes:
     if form == "jpeg":
         return with_jpeg_segments(good(form), segment(0xE2, b"ICC_PROFILE\0\x01\x01" + profile[:65_000]))
     if form == "png":
-        import zlib
-
         return with_png_chunks(good(form), png_chunk(b"iCCP", b"p\0\0" + zlib.compress(profile)))
     return riff(vp8x(48, 32, _ICC_FLAG), riff_chunk(b"ICCP", profile), webp_chunks(good("webp")))
 
@@ -69,9 +69,14 @@ _BLOCKS: Mapping[str, bytes] = {
 }
 
 
+def _profile(space: Literal["sRGB", "LAB"]) -> bytes:
+    """A good profile, without the moment at which it was made."""
+    content = ImageCms.ImageCmsProfile(ImageCms.createProfile(space)).tobytes()
+    return content[:24] + bytes(12) + content[36:]
+
+
 def _profiles() -> Mapping[str, bytes]:
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    srgb, lab = _profile("sRGB"), _profile("LAB")
     return {
         "empty": b"",
         "nonsense": b"\x00" * 600,
@@ -105,8 +110,7 @@ def _icc() -> Iterator[HostilePicture]:
         marked = segment(0xE2, b"ICC_PROFILE\0" + bytes((part, parts)) + b"x" * 300)
         yield HostilePicture(f"icc/jpeg-part-{part}-of-{parts}", with_jpeg_segments(good("jpeg"), marked), "taken")
     buffer = io.BytesIO()
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    Image.new("CMYK", (32, 32), (9, 9, 9, 9)).save(buffer, "JPEG", icc_profile=profile)
+    Image.new("CMYK", (32, 32), (9, 9, 9, 9)).save(buffer, "JPEG", icc_profile=_profile("sRGB"))
     yield HostilePicture("icc/jpeg-cmyk-under-rgb", buffer.getvalue(), "taken")
 
 
