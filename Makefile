@@ -12,6 +12,8 @@ STRIKES ?= 100
 PYTHON ?= $(shell for name in python3.11 python3 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
 BIN := .venv/bin
+# What needs no server runs on both cores; all the rest, one after the other, has the machine for itself.
+PURE_TESTS := $(addprefix tests/,golden http properties simulation specification unit)
 
 .PHONY: help setup setup-dev demo up test contracts simulate chaos overload planted lint types imports bench-smoke gallery check clean \
 	python-3.11 jars pins
@@ -32,7 +34,8 @@ up: setup ## Serve on http://127.0.0.1:$(PORT) with data in $(DATA) until Ctrl-C
 	@exec $(BIN)/darkroom up --port $(PORT) --data $(DATA)
 
 test: setup-dev ## The whole test suite against the real servers
-	@$(BIN)/python -m pytest
+	@failed=; $(BIN)/python -m pytest -n 2 --dist loadfile $(PURE_TESTS) || failed=1; \
+	  $(BIN)/python -m pytest $(addprefix --ignore=,$(PURE_TESTS)) || failed=1; test -z "$$failed"
 
 contracts: setup-dev ## Every endpoint of the five documents, and a table of what was checked
 	@$(BIN)/python -m pytest tests/contracts
