@@ -135,8 +135,9 @@ class DecidedPartition:
         for record in records:
             if record.topic == topics.EVENTS:
                 self.events += 1
-                event = ev.decode_event(record.value or b"")
-                if isinstance(event.data, ev.PurgeReleased):
+                if b'"purge-released"' in (record.value or b""):
+                    event = ev.decode_event(record.value or b"")
+                    assert isinstance(event.data, ev.PurgeReleased)
                     self._purges.append((event.account, event.data.purge))
 
     def _mint(self, prefix: str) -> str:

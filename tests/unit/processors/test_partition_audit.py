@@ -39,6 +39,12 @@ class Written:
             self.log.append(topics.COMMANDS, 0, step.value, timestamp_ms=step.time_ms)
             await producer.commit([record for record in step.records if record.topic in TOPICS])
 
+    def state(self) -> dict[bytes, bytes]:
+        """The last value of each state record."""
+        records = [r for step in self.steps for r in step.records if r.topic == topics.ACCOUNTS]
+        last = {record.key or b"": record.value for record in records}
+        return {key: value for key, value in last.items() if value is not None}
+
     async def audit(self, *, quiet: bool = False, shelf: Shelf | None = None) -> AuditedPartition:
         return await audit_partition(self.log, 0, Addressing("bench", 1), quiet=quiet, shelf=shelf)
 
