@@ -44,6 +44,7 @@ Lane = Literal["start", "gateway", "processor", "dispatcher", "projector", "oper
 """Whose processes a strike hits; lanes are swept side by side, and rebuilds beside the other commands of operators."""
 
 GROUPED_JOBS = 12
+IDLE_S = 20
 REDRIVEN_UNITS = 3
 _LISTED_WITHIN_S = 60.0
 _TWO_DAYS_S = 2 * 86_400
@@ -183,11 +184,12 @@ async def _large_upload(on: Field) -> None:
 
 
 async def _idle_session(on: Field) -> None:
-    """The first use of a session that ends by itself is noted."""
+    """A session that ends by itself is noted when it is used a quarter of its idle time later."""
     client = on.person.client
-    token = on.stack.token(client.subject, idle_s=600)
+    token = on.stack.token(client.subject, idle_s=IDLE_S)
     async with httpx.AsyncClient(base_url=on.stack.url, headers={"Authorization": f"Bearer {token}"}) as http:
-        await on.asker.read(lambda: http.get("/v1/account"))
+        await asyncio.sleep(IDLE_S / 3)
+        await on.asker.read(lambda: http.get("/v1/account"), (200, 401))  # 401: it was too slow, and has ended
     await asyncio.sleep(0.5)
 
 
