@@ -42,6 +42,7 @@ WORKERS: Mapping[str, tuple[str, ...]] = {
 NAMES = (*SERVERS, *WORKERS)
 _WORKER_CAPS_MIB = {"processor": 768, "dispatcher": 2048, "projector": 512, "gateway": 768, "auditor": 512}
 _HOST = "127.0.0.1"
+_EVERYWHERE = ("0.0.0.0", "::")  # nosec B104 - what an operator may ask for, compared with
 _BUCKET = "darkroom"
 
 SettingsHook = Callable[[Settings], Awaitable[None]]
@@ -85,7 +86,7 @@ def open_stack(layout: Layout, options: Options) -> StackFile:
     deployment = known.deployment if known else "local"
     detour = (KAFKA_LISTENER,) if "kafka" in detours_of(os.environ, deployment) else ()
     ports = plan_ports(known, (*WORKERS, *detour))
-    host = _HOST if options.host in ("0.0.0.0", "::") else options.host
+    host = _HOST if options.host in _EVERYWHERE else options.host
     stack = StackFile(
         format=FORMAT,
         deployment=deployment,
@@ -174,7 +175,7 @@ def _worker(name: str, layout: Layout, stack: StackFile, options: Options, hooks
         name=name,
         endpoint=stack.url if role == "gateway" else f"http://{_HOST}:{port}",
         command=command,
-        healthy=lambda: http_ok(_HOST if stack.host in ("0.0.0.0", "::") else stack.host, health, "/healthz"),
+        healthy=lambda: http_ok(_HOST if stack.host in _EVERYWHERE else stack.host, health, "/healthz"),
         memory_cap_bytes=_WORKER_CAPS_MIB[role] << 20,
         after=WORKERS[name],
         on_death=on_death if role in ("processor", "dispatcher") else nothing,
