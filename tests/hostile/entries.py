@@ -20,7 +20,7 @@ from tests.contracts.conftest import fresh_address
 from tests.stack import Stack
 
 OPERATIONS: tuple[Operation, ...] = tuple(
-    {(row.method, row.path): row for part in ("all", "ingest", "api") for row in operations_of(part)}.values()  # type: ignore[arg-type]
+    {(row.method, row.path): row for part in ("all", "ingest", "api") for row in operations_of(part)}.values()
 )
 BY_NAME: Mapping[str, Operation] = {operation.name: operation for operation in OPERATIONS}
 PAGES = ("/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.hostile.watch import Watch
 from tests.stack import Stack
 
 _KEYS = 200
+_ID = re.compile(r"[a-z]+_[a-z2-7]{26}")
 _FORMS: dict[str, tuple[str, dict[str, str]]] = {
     "upload-asset": ("file", {}),
     "ai-image-generate": ("image", {"model": "real-esrgan", "scale": "2"}),
@@ -61,7 +63,7 @@ async def _made(client: httpx.AsyncClient, operation: Operation, key: str) -> ht
 
 
 def _telling(answer: httpx.Response) -> str:
-    return answer.text + answer.headers.get("location", "") + answer.headers.get("set-cookie", "")
+    return " ".join([answer.text, *answer.headers.get_list("location"), *answer.headers.get_list("set-cookie")])
 
 
 @pytest.mark.parametrize("operation", MAKERS, ids=lambda row: row.name)
@@ -86,7 +88,5 @@ async def test_another_accounts_key_tells_nothing_and_hinders_nothing(stack: Sta
 
 
 def _ids(text: str) -> list[str]:
-    """The ids in an answer: words with 26 letters of base32 behind an underscore or a slash."""
-    import re
-
-    return [found for found in re.findall(r"[a-z]+_[a-z2-7]{26}", text) if not found.startswith("acct_")]
+    """The ids in an answer; whose account it is stands in links, and is no id of anything made."""
+    return [found for found in _ID.findall(text) if not found.startswith("acct_")]
