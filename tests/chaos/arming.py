@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from infra.failpoints import FOLDER, VARIABLE
 
@@ -31,6 +33,11 @@ class Arming:
     def has_struck(self, entry: str) -> bool:
         """Whether its marker is there."""
         return (self._folder / "struck" / entry).is_file()
+
+    def struck_pid(self, entry: str) -> int:
+        """The process that was struck."""
+        marker: dict[str, Any] = json.loads((self._folder / "struck" / entry).read_text(encoding="ascii") or "{}")
+        return int(marker.get("pid", 0))
 
     def _write(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

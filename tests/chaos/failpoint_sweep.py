@@ -46,11 +46,12 @@ CREDITS = 100_000
 COMMANDS_A_SECOND = 6.0
 STRUCK_WITHIN_S = 240.0
 HEALTHY_WITHIN_S = 180.0
+CALM_S = 1.0
 FINISHED_WITHIN_S = 240.0
 QUIET_WITHIN_S = 240.0
 _LOOK_EVERY_S = 0.1
 _ENDLESS = 10_000_000
-_PATIENCE_S = 240.0
+_PATIENCE_S = 600.0
 _LANES = ("gateway", "processor", "dispatcher", "projector", "operator", "rebuild")
 ENVIRONMENT = {**arming.ENVIRONMENT, "DARKROOM_SWEEP__EVERY_S": "0"}
 """Of the stack; the operator alone sweeps its store."""
@@ -155,17 +156,19 @@ class Sweep:
                     self.wrong.append(f"after {visit}: {ran.stdout[-300:]} {ran.stderr[-600:]}")
                     break
                 ran = await visit.way(on)
-        elif not await self._healthy(visit.lane):
+        elif not await self._well(visit):
             self.wrong.append(f"{visit.lane} is not well again after {visit}")
         self._note(visit, began, struck)
 
-    async def _healthy(self, kind: str) -> bool:
-        """Wait until every process of the kind is; False when that takes too long."""
-        await asyncio.sleep(3 * _LOOK_EVERY_S)  # the status is written every tenth of a second
+    async def _well(self, visit: Visit) -> bool:
+        """Wait until what was killed is another process and all of its kind are healthy; False: that takes too long."""
+        await asyncio.sleep(CALM_S)  # a failure may end its process, too, and whoever asks is answered meanwhile
+        killed = self._arming.struck_pid(self._entries(visit)[0]) if visit.action == "kill" else 0
         deadline = time.monotonic() + HEALTHY_WITHIN_S
         while time.monotonic() < deadline:
             told = json.loads((self.stack.data / "run" / "status.json").read_text(encoding="utf-8"))
-            if all(row["healthy"] for row in told["components"] if row["name"].startswith(kind)):
+            rows = [row for row in told["components"] if row["name"].startswith(visit.lane)]
+            if all(row["healthy"] and row["pid"] != killed for row in rows):
                 return True
             await asyncio.sleep(_LOOK_EVERY_S)
         return False
