@@ -22,7 +22,7 @@ from processors.audit_spill import InMemory, Shelf, sorted_items
 from processors.audit_trace import Trace
 from processors.effects import Addressing
 from processors.rebuild import Fold
-from processors.store import Store, decode_record
+from processors.store import decode_record
 from schemas import topics
 from schemas.codec import state_due_ms
 from schemas.events import Event, decode_event
@@ -275,18 +275,6 @@ class PartitionAuditor:
 
     def _violated(self, law: str, detail: str) -> None:
         self.found.violated(law, f"{self.partition}.{self.found.progress.offset}", detail)
-
-
-async def stored_state(reader: LogReader, partition: int) -> Store:
-    """The state as it stands on the topic now, without any fencing."""
-    store = Store(partition)
-    begin = await reader.begin_offset(topics.ACCOUNTS, partition)
-    async for records in reader.read(topics.ACCOUNTS, partition, begin):
-        for record in records:
-            if record.key is not None:
-                store.load(record.key, record.value)
-    store.loaded()
-    return store
 
 
 def _fingerprint(value: bytes | None) -> bytes:

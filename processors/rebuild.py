@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Mapping, MutableMapping
 
+from infra.kafka.ports import LogReader
 from processors.accounts.state import Progress, position_key, suspect_key
 from processors.evolve import evolve
 from processors.store import Store
+from schemas import topics
 from schemas.events import Event
 
 
@@ -54,3 +56,15 @@ def differences(folded: Mapping[str, bytes], stored: Store) -> Iterable[str]:
     for key in sorted((folded.keys() | held.keys()) - reserved):
         if folded.get(key) != held.get(key):
             yield key
+
+
+async def stored_state(reader: LogReader, partition: int) -> Store:
+    """The state as it stands on the topic now, without any fencing."""
+    store = Store(partition)
+    begin = await reader.begin_offset(topics.ACCOUNTS, partition)
+    async for records in reader.read(topics.ACCOUNTS, partition, begin):
+        for record in records:
+            if record.key is not None:
+                store.load(record.key, record.value)
+    store.loaded()
+    return store

@@ -58,8 +58,7 @@ async def _records(reader: LogReader, partition: int) -> list[Outgoing]:
 
     from infra.kafka.ports import Outgoing
     from processors.accounts.state import position_key
-    from processors.partition_audit import stored_state
-    from processors.rebuild import Fold, differences
+    from processors.rebuild import Fold, differences, stored_state
     from schemas.codec import encode_state, unpack_items
     from schemas.events import decode_event
     from schemas.topics import ACCOUNTS, COMMANDS, EVENTS
