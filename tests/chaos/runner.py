@@ -12,6 +12,7 @@ strike counts is what it really hit, never what it meant to.
 from __future__ import annotations
 
 import asyncio
+import datetime
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ from tests.chaos.arena import Arena
 from tests.chaos.faults.fault import Fault
 from tests.chaos.generations import generations
 from tests.chaos.standstill import Standstill
-from tests.chaos.table import OWNERS, Result, Strike, groups, standstills, totals
+from tests.chaos.table import OWNERS, Result, Strike, groups, slowest, standstills, totals
 from tests.chaos.verdict import Paid, judge
 from tests.chaos.workload import Workload
 from tests.client import Client
@@ -120,7 +121,7 @@ class Nemesis:
         await self._strike(fault, random.Random(self.draw.getrandbits(64)), alone=True)
 
     async def _strike(self, fault: Fault, draw: random.Random, *, alone: bool) -> None:
-        began_s = time.monotonic()
+        began_s, clock = time.monotonic(), datetime.datetime.now(datetime.UTC).strftime("%H:%M:%S")
         self._at_work.add(fault.name)
         try:
             counts = dict((await fault.strike(self.arena, draw)).counts)
@@ -130,7 +131,7 @@ class Nemesis:
         self._at_work.discard(fault.name)
         if alone:
             await self._until_whole()
-        self.strikes.append(Strike(fault.name, fault.kind, alone, began_s, time.monotonic(), counts))
+        self.strikes.append(Strike(fault.name, fault.kind, alone, began_s, time.monotonic(), counts, clock))
 
     def _drawn(self, *, owners_first: bool = False) -> Fault:
         """One that is not at work now; of heavier ones rather than lighter ones, or of those of partitions' owners."""
@@ -181,6 +182,7 @@ async def run(
                 standstill=standstills(nemesis.strikes, still.spells),
                 rebalances={group: number - before.get(group, 0) for group, number in after.items()},
                 failed=tuple(nemesis.failed),
+                slowest=tuple(slowest(nemesis.strikes, still.spells)),
                 verdict=await judge(arena.stack, paid, workload.told, workload.silent),
             )
         finally:

@@ -28,6 +28,8 @@ class Strike:
     began_s: float
     ended_s: float
     counts: Mapping[str, int]
+    clock: str = ""
+    """When it began, as logs tell the time."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Result:
     verdict: Verdict
     failed: tuple[str, ...] = ()
     """Strikes that could not be carried out as they should."""
+    slowest: tuple[str, ...] = ()
 
     @property
     def counts(self) -> Counter[str]:
@@ -105,8 +108,8 @@ def standstills(strikes: Sequence[Strike], spells: Sequence[Spell]) -> dict[str,
     by_kind: dict[str, list[float]] = {}
     for strike in strikes:
         if strike.alone and strike.counts:
-            within = [s.seconds for s in spells if strike.began_s - 0.5 <= s.began_s <= strike.ended_s]
-            by_kind.setdefault(strike.kind, []).append(max(within, default=0.0))
+            longest = max(_of(strike, spells), key=lambda spell: spell.seconds, default=None)
+            by_kind.setdefault(strike.kind, []).append(longest.seconds if longest else 0.0)
     return {kind: Still(tuple(found)) for kind, found in sorted(by_kind.items())}
 
 
@@ -155,7 +158,14 @@ def text(result: Result) -> str:
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:<{width}}  {value}" for name, value in rows]
     return "\n".join(
-        [*lines, *verdict.lines(), *result.too_long, *result.failed, "holds" if result.holds else "DOES NOT HOLD"]
+        [
+            *lines,
+            *result.slowest,
+            *verdict.lines(),
+            *result.too_long,
+            *result.failed,
+            "holds" if result.holds else "DOES NOT HOLD",
+        ]
     )
 
 
@@ -172,9 +182,25 @@ def as_json(result: Result) -> dict[str, Any]:
         "rebalances": dict(result.rebalances),
         "verdict": verdict,
         "standstill": {kind: found.as_json() for kind, found in result.standstill.items()},
+        "slowest": list(result.slowest),
         "failed_strikes": list(result.failed),
         "holds": result.holds,
     }
+
+
+def slowest(strikes: Sequence[Strike], spells: Sequence[Spell], most: int = 5) -> list[str]:
+    """The longest standstills after strikes that came alone, each with its place and time, for whoever asks why."""
+    found = [(spell, strike) for strike in strikes if strike.alone and strike.counts for spell in _of(strike, spells)]
+    found.sort(key=lambda pair: -pair[0].seconds)
+    return [
+        f"partition {spell.partition} stood still for {spell.seconds:.1f} s after {strike.fault} at {strike.clock}"
+        for spell, strike in found[:most]
+    ]
+
+
+def _of(strike: Strike, spells: Iterable[Spell]) -> list[Spell]:
+    """The spells that began while a strike that came alone was at work, or a moment before it was seen."""
+    return [spell for spell in spells if strike.began_s - 0.5 <= spell.began_s <= strike.ended_s]
 
 
 def together(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

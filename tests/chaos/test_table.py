@@ -10,7 +10,7 @@ import pytest
 from tests.chaos.faults.fault import Kind
 from tests.chaos.generations import parsed
 from tests.chaos.standstill import Spell
-from tests.chaos.table import Result, Strike, as_json, groups, quantile, standstills, text, together
+from tests.chaos.table import Result, Strike, as_json, groups, quantile, slowest, standstills, text, together
 from tests.chaos.verdict import Verdict
 
 CLEAN = Verdict(
@@ -44,6 +44,13 @@ def test_a_spell_belongs_to_the_strike_that_came_alone_and_in_whose_time_it_bega
     assert found["dead worker"].p50_s == 0.0
     assert found["dead worker"].max_s == pytest.approx(2.0)
     assert found["lost host"].p99_s == pytest.approx(7.0)
+
+
+def test_the_longest_standstills_are_told_with_time_and_place() -> None:
+    strikes = [replace(strike(100.0, kill=1), clock="12:00:00"), strike(200.0, alone=False, kill=1)]
+    spells = [Spell(3, 100.2, 102.2), Spell(1, 101.0, 101.5), Spell(2, 200.0, 290.0)]
+    assert slowest(strikes, spells, most=1) == ["partition 3 stood still for 2.0 s after some-fault at 12:00:00"]
+    assert len(slowest(strikes, spells)) == 2
 
 
 def test_volleys_and_strikes_that_met_nothing_tell_nothing_of_standstills() -> None:
