@@ -2,7 +2,7 @@
 
 Theory of operation. Each mapping keeps what was used lately in a dictionary. When that has more than `hot_max`
 entries, the older half goes to a table of an SQLite file in a temporary directory, in the order of its keys; what is
-asked for again comes back. Nothing there outlives its `Spill`, so the file needs no journal and no flush to disk. A
+asked for again comes back. Nothing there outlives its `Spill`, so the file needs no name, journal or flush to disk. A
 mapping that never passed `hot_max` never asks SQLite anything. Values are never changed in place: they are put again.
 """
 
@@ -38,14 +38,20 @@ class InMemory:
 
 
 class Spill:
-    """A shelf over one temporary file, gone when it is closed. One thread alone may use it."""
+    """A shelf over one temporary file, which has no name and is gone with its process. One thread alone may use it."""
 
     def __init__(self, hot_max: int = HOT_MAX) -> None:
         self._hot_max = hot_max
-        self._folder = tempfile.TemporaryDirectory(prefix="darkroom-audit-")
-        self._connection = sqlite3.connect(Path(self._folder.name) / "spill", isolation_level=None)
-        for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", f"cache_size=-{_CACHE_KIB}"):
-            self._connection.execute(f"PRAGMA {pragma}")
+        with tempfile.TemporaryDirectory(prefix="darkroom-audit-") as folder:
+            self._connection = sqlite3.connect(Path(folder) / "spill", isolation_level=None)
+            for pragma in (
+                "journal_mode=OFF",
+                "synchronous=OFF",
+                "locking_mode=EXCLUSIVE",
+                f"cache_size=-{_CACHE_KIB}",
+            ):
+                self._connection.execute(f"PRAGMA {pragma}")
+            self._connection.execute("CREATE TABLE opened (k)")  # the file is open now, and needs its name no longer
 
     def __enter__(self) -> Self:
         return self
@@ -58,7 +64,6 @@ class Spill:
     def close(self) -> None:
         """Forget everything."""
         self._connection.close()
-        self._folder.cleanup()
 
     def mapping(self, name: str, kind: type[V]) -> "SpilledMapping[V]":
         """See `Shelf.mapping`."""

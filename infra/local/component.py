@@ -48,6 +48,17 @@ async def http_answers(host: str, port: int) -> bool:
     return await _ask(host, port, f"GET / HTTP/1.0\r\nHost: {host}\r\n\r\n".encode(), lambda b: b.startswith(b"HTTP/"))
 
 
+async def listens(host: str, port: int) -> bool:
+    """Whether a port takes connections, which the kernel does also for a process that gets no turn for a while."""
+    try:
+        async with asyncio.timeout(2.0):
+            _, writer = await asyncio.open_connection(host, port)
+            writer.close()
+            return True
+    except (OSError, TimeoutError):
+        return False
+
+
 async def kafka_answers(host: str, port: int) -> bool:
     """Whether a broker answers ApiVersions (request version 0) without an error."""
     request = b"\x00\x12\x00\x00\x00\x00\x00\x01\x00\x08darkroom"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tempfile
 from collections.abc import MutableMapping
 from pathlib import Path
 
@@ -40,16 +41,15 @@ def test_no_more_than_was_allowed_stands_in_memory() -> None:
         assert len(mapping._hot) <= 100
 
 
-def test_mappings_of_a_shelf_are_apart_and_gone_with_it() -> None:
+def test_mappings_of_a_shelf_are_apart_and_leave_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     spill = Spill(hot_max=2)
     first, second = spill.mapping("first", bytes), spill.mapping("second", bytes)
     for number in range(10):
         first[str(number)] = b"1"
-    assert len(second) == 0
-    folder = Path(spill._folder.name)
-    assert folder.is_dir()
+    assert (len(first), len(second)) == (10, 0)
+    assert list(tmp_path.iterdir()) == []
     spill.close()
-    assert not folder.exists()
 
 
 @pytest.mark.parametrize("shelf", [InMemory(), Spill()], ids=["in memory", "spill"])
