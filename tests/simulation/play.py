@@ -94,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"\r{done}/{len(chosen.seeds)} seeds, {rate:.2f} a second, {len(failed)} failed",
                 end="",
                 file=sys.stderr,
+                flush=True,
             )
     took_s = time.monotonic() - begun_s
     print(file=sys.stderr)
