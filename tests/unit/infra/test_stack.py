@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,10 @@ def test_all_components_in_the_order_of_the_status_table(layout: Layout, stack: 
 def test_an_unknown_component_is_refused_by_name(layout: Layout, stack: StackFile) -> None:
     with pytest.raises(LocalError, match="no component coffee"):
         components(layout, stack, Options(only=("kafka", "coffee")), Hooks())
+
+
+async def test_the_auditor_counts_as_healthy_while_it_gets_no_turn(layout: Layout, stack: StackFile) -> None:
+    (made,) = components(layout, stack, Options(only=("auditor-0",)), Hooks())
+    assert not await made.healthy()
+    with socket.create_server(("127.0.0.1", stack.ports["auditor-0"])):  # nobody answers there
+        assert await made.healthy()
