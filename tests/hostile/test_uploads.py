@@ -32,12 +32,17 @@ WAYS = (
     "spike-land-batch-upload", "studio-generate", "studio-generate-form",
 )  # fmt: skip
 _AT_ONCE = 4
-_JOB_PIXELS_MAX = 1_000_000
+_PIXELS_MAX = 1_000_000
+_WORKING = frozenset({"pix-loom-generate", "ai-image-generate", "studio-generate", "studio-generate-form"})
 
 
 def _share(way: str) -> Sequence[HostilePicture]:
     """The pictures that go this way."""
     pictures = hostile_pictures()
+    if way in _WORKING:
+        pictures = tuple(
+            picture for picture in pictures if picture.fate == "refused" or _pixels(picture) <= _PIXELS_MAX
+        )
     if way == NATIVE or os.environ.get("DARKROOM_HOSTILE_EVERY") == "1":
         return pictures
     ways = len(WAYS) - 1
@@ -166,7 +171,7 @@ async def _worked_on(user: Client, watch: Watch, taken: dict[str, str]) -> Count
     places = asyncio.Semaphore(16)
 
     async def work(name: str, asset: str) -> None:
-        scale = 2 if _pixels(by_name[name]) <= _JOB_PIXELS_MAX else 4
+        scale = 2 if _pixels(by_name[name]) <= _PIXELS_MAX else 4
         async with places:
             with watch.timed(f"submit-job: {name}"):
                 answer = await user.submit("classical/upscale", {"scale": scale}, asset=asset)
