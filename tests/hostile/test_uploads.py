@@ -1,8 +1,9 @@
 """Hostile pictures through every way in, and those that are taken as inputs of jobs.
 
 Each picture goes through the native upload and through two of the others, in turn, so that each kind of picture meets
-each way in; `DARKROOM_HOSTILE_EVERY=1` sends all through all. What is refused is refused in the contract's shape and
-costs nothing; what is taken is served as a picture and as nothing that a browser would run.
+each way in; `DARKROOM_HOSTILE_EVERY=1` sends all through all. Ways that make a job at once get no good picture of more
+than a megapixel: to enlarge tens of them takes minutes, and is what was asked for. What is refused is refused in the
+contract's shape and costs nothing; what is taken is served as a picture and as nothing that a browser would run.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import httpx
 
@@ -50,11 +50,11 @@ def entries(elsewhere: PictureServer) -> Mapping[str, Entry]:
         "complete-upload": (_signed, 10_000),
         "fetch-asset": (fetched, 10_000),
         "pix-loom-generate": (generated, 4),
-        "ai-image-generate": (_form("image", model="real-esrgan", scale="2"), 18),
+        "ai-image-generate": (_form("/api/ai-image/generate", "image", model="real-esrgan", scale="2"), 18),
         "spike-land-upload": (_spike, 10_000),
-        "spike-land-batch-upload": (_form("files"), 10_000),
-        "studio-generate": (_form("image", model="flux", prompt="a lake"), 48),
-        "studio-generate-form": (_form("image", model="flux", prompt="a lake"), 48),
+        "spike-land-batch-upload": (_form("/api/images/batch-upload", "files"), 10_000),
+        "studio-generate": (_form("/api/generate", "image", model="flux", prompt="a lake"), 48),
+        "studio-generate-form": (_form("/dashboard", "image", model="flux", prompt="a lake"), 48),
     }
     return {name: Entry(BY_NAME[name], send, most) for name, (send, most) in ways.items()}
 
@@ -84,19 +84,11 @@ async def _spike(client: httpx.AsyncClient, picture: HostilePicture) -> Sent:
     return Sent(answer, None if image is None else image.replace("img_", "asset_"))
 
 
-def _form(field: str, **texts: str) -> Send:
+def _form(path: str, field: str, **texts: str) -> Send:
     async def send(client: httpx.AsyncClient, picture: HostilePicture) -> Sent:
-        path = _PATHS[field, texts.get("model")]
         return Sent(await asked(client, "POST", path, data=texts, files={field: _file(picture)}), None)
 
     return send
-
-
-_PATHS: Mapping[tuple[str, Any], str] = {
-    ("image", "real-esrgan"): "/api/ai-image/generate",
-    ("image", "flux"): "/api/generate",
-    ("files", None): "/api/images/batch-upload",
-}
 
 
 def _file(picture: HostilePicture) -> tuple[str, bytes, str]:
