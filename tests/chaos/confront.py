@@ -58,13 +58,15 @@ def confront(told: Sequence[Told], journal: Journal) -> list[str]:
     """Every answer that the log does not bear out, one line each."""
     lines: list[str] = []
     by_key: dict[tuple[str, str], set[str]] = {}
-    refused = {answer.body["id"] for answer in told if _refused_late(answer, journal)}
+    refused = {answer.body["id"] for answer in told if _refused_late(answer, journal) or _made_earlier(answer, journal)}
     for answer in told:
         found = None if answer.status == 404 and answer.about in refused else _wrong(answer, journal)
         if found is not None:
             lines.append(f"{answer.kind} {answer.key}: {found}; told {answer.status} {answer.body}")
         if answer.status in (200, 201, 202) and answer.kind != "cancel":
-            by_key.setdefault((answer.user.subject, answer.key), set()).add(answer.body["id"])
+            by_key.setdefault((answer.user.subject, answer.key), set()).add(
+                _made_earlier(answer, journal) or answer.body["id"]
+            )
     lines += [f"key {key} of {who} made {sorted(made)}" for (who, key), made in by_key.items() if len(made) > 1]
     return lines
 
@@ -98,7 +100,8 @@ def _wrong_submit(told: Told, journal: Journal) -> str | None:
     body = told.body
     accepted = journal.accepted.get(body["id"], [])
     if len(accepted) != 1:
-        return None if _refused_late(told, journal) else f"it was accepted {len(accepted)} times"
+        decided = _refused_late(told, journal) or _made_earlier(told, journal) in journal.accepted
+        return None if decided else f"it was accepted {len(accepted)} times"
     if body["cost"] is not None and body["cost"] != accepted[0]["cost"]:
         return f"it costs {accepted[0]['cost']}"
     if body["status"] == "accepted" and body["balance"] != accepted[0]["balance"]:
@@ -115,9 +118,23 @@ def _wrong_submit(told: Told, journal: Journal) -> str | None:
 
 def _refused_late(told: Told, journal: Journal) -> bool:
     """Whether the answer came before the decision (202, pending), which then was a refusal."""
+    return [c["type"] for c in _decided_late(told, journal)] == ["command-refused"]
+
+
+def _made_earlier(told: Told, journal: Journal) -> str | None:
+    """The job that a repeat stands for, whose answer came before it was known to be one (202, pending)."""
+    match _decided_late(told, journal):
+        case [{"type": "command-duplicate", "made": str(made)}]:
+            return made
+        case _:
+            return None
+
+
+def _decided_late(told: Told, journal: Journal) -> list[dict[str, Any]]:
+    """What was decided after the answer; nothing where the answer tells the decision."""
     if told.status != 202 or told.body.get("status") != "pending" or told.position is None:
-        return False
-    return [c["type"] for c in journal.by_source.get(_source(told.position), [])] == ["command-refused"]
+        return []
+    return journal.by_source.get(_source(told.position), [])
 
 
 def _wrong_upload(told: Told, journal: Journal) -> str | None:

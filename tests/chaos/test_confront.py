@@ -79,6 +79,16 @@ def test_a_late_refusal_is_no_lie_and_neither_is_its_404() -> None:
     assert len(confront([told("echo", 202, pending, "0.3.0.0")], Journal.of(STORY))) == 1
 
 
+def test_a_repeat_that_was_answered_before_it_was_known_as_one_stands_for_the_first_job() -> None:
+    repeated = [event("0.7.0.0", "command-duplicate", of="0.1.0.0", made="job_a", subject="job_d")]
+    pending = {**ACCEPTED, "id": "job_d", "status": "pending", "cost": None, "balance": None}
+    repeat, canceled = told("duplicate", 202, pending, "0.7.0.0"), told("cancel", 404, {}, about="job_d")
+    assert confront([TRUE[0], repeat, canceled], Journal.of(STORY + repeated)) == []
+    elsewhere = [event("0.7.0.0", "command-duplicate", of="0.1.0.0", made="job_e", subject="job_d")]
+    assert len(confront([TRUE[0], repeat], Journal.of(STORY + elsewhere))) == 2
+    assert len(confront([TRUE[0], repeat], Journal.of(STORY))) == 2
+
+
 def test_a_key_that_made_two_jobs_is_found() -> None:
     second = [event("0.5.0.0", "job-accepted", job="job_b", cost=1, balance=9)]
     other = told("duplicate", 202, {**ACCEPTED, "id": "job_b", "position": "0.5.0.0"})
