@@ -45,6 +45,7 @@ PEOPLE = 4
 CREDITS = 100_000
 COMMANDS_A_SECOND = 6.0
 STRUCK_WITHIN_S = 240.0
+READY_WITHIN_S = 300.0
 HEALTHY_WITHIN_S = 180.0
 CALM_S = 1.0
 FINISHED_WITHIN_S = 240.0
@@ -127,7 +128,7 @@ class Sweep:
                     self._note(visit, began, struck)
             self._arming.disarm(*self._entries(visit))
             (self.stack.data / "plan.published").unlink(missing_ok=True)  # the next start publishes it anew
-        await asyncio.to_thread(self.stack.start)
+        await asyncio.to_thread(self.stack.start, READY_WITHIN_S)
 
     async def _sweep_lane(self, on: Field, visits: Sequence[Visit]) -> None:
         for visit in visits:
