@@ -116,7 +116,7 @@ def _packed() -> Iterator[HostilePicture]:
     yield HostilePicture("packed/png-20000-texts", with_png_chunks(good("png"), *many), "taken")
     yield HostilePicture("packed/tiff-deflate", tiff(64_000, 64_000, bomb), "refused")
     yield HostilePicture("packed/jpeg-24-megapixels", _flat("JPEG", 6_000, 4_000), "taken")
-    yield HostilePicture("packed/webp-16-megapixels", _flat("WEBP", 4_000, 4_000), "taken")
+    yield HostilePicture("packed/webp-20-megapixels", _flat("WEBP", 5_000, 4_000), "taken")
     yield HostilePicture("packed/jpeg-250-scans", _many_scans(250), "taken")
     yield HostilePicture("packed/gif-many-frames-huge-screen", gif(65_535, 65_535, _FRAMES), "refused")
 
