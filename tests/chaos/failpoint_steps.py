@@ -246,6 +246,8 @@ async def _erased(on: Field) -> Ran:
 
 async def _about(on: Field, command: str, whom: str, *arguments: str) -> Ran:
     ran = await on.told(command, *arguments)
+    if "It was redriven as" in ran.stderr:
+        return None  # its mark stood on the log already when the command was struck
     if ran.returncode != 0:
         on.cut_off[command] = whom
     return ran
