@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import grpc  # type: ignore[import-untyped]
 import httpx
@@ -15,10 +15,12 @@ import pytest
 from tritonclient.grpc import service_pb2
 
 from infra.failpoints import STEPS
+from tests.chaos.arena import Arena
 from tests.chaos.failpoint_steps import every_visit, steps_with_ways
+from tests.chaos.faults import servers
 from tests.chaos.faults.grpc_detour import INFER, GrpcDetour, meddled
 from tests.chaos.faults.http_detour import HttpDetour
-from tests.chaos.faults.servers import Meddler, server_faults
+from tests.chaos.faults.servers import Meddler, Meddling, server_faults
 from tests.chaos.faults.tcp_detour import TcpDetour, closed
 
 DRAW = random.Random(1)
@@ -64,6 +66,19 @@ def test_faults_of_one_server_share_its_detour() -> None:
     detours = {id(fault.detour) for fault in server_faults()}
     servers = {fault.detour.server for fault in server_faults() if fault.detour is not None}
     assert (len(detours), servers) == (3, {"postgres", "s3", "triton"})
+
+
+async def test_faults_that_share_a_detour_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "_LASTS_S", (0.01, 0.02))
+    detour = HttpDetour()
+    away, false = (Meddling(name, (name,), detour, "bad answers") for name in ("503", "wrong-etag"))
+    async with before(detour, store) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        arena = cast(Arena, None)  # a detour needs none
+        striking = asyncio.gather(*(fault.strike(arena, Always()) for fault in (away, false)))
+        while not striking.done():
+            await client.get("/object")
+        struck = [set(one.counts) for one in await striking]
+    assert struck == [{"answers 503"}, {"ETags falsified"}]
 
 
 async def test_tcp_is_refused_cut_in_the_middle_of_an_answer_and_passed() -> None:

@@ -35,6 +35,7 @@ class GrpcDetour:
     def __init__(self, seed: int = 0) -> None:
         self.manner: Manner = "pass"
         self.met: Counter[str] = Counter()
+        self.turns = asyncio.Lock()
         self._draw = random.Random(seed)
         self._never = asyncio.Event()
         self._server: Any = None

@@ -51,6 +51,7 @@ class HttpDetour:
         self.manner: Manner = "pass"
         self._share, self._slow_s = 1.0, 1.0
         self.met: Counter[str] = Counter()
+        self.turns = asyncio.Lock()
         self._draw = random.Random(seed)
         self._listening: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()

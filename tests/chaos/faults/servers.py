@@ -25,6 +25,10 @@ class Meddler(Detour, Protocol):
     """A detour that does something to what passes, until it is told to stop."""
 
     @property
+    def turns(self) -> asyncio.Lock:
+        """One fault at a time: they share what is done and what is counted."""
+
+    @property
     def met(self) -> Counter[str]:
         """What was done to whom since it was last taken."""
 
@@ -48,6 +52,10 @@ class Meddling:
     kind: Kind
 
     async def strike(self, arena: Arena, draw: random.Random) -> Struck:
+        async with self.detour.turns:
+            return await self._struck(draw)
+
+    async def _struck(self, draw: random.Random) -> Struck:
         self.detour.taken()
         counts: Counter[str] = Counter()
         for manner in draw.sample(self.manners, len(self.manners)):

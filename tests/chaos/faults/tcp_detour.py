@@ -27,6 +27,7 @@ class TcpDetour:
         self.manner: Manner = "pass"
         self._slow_s = 0.5
         self.met: Counter[str] = Counter()
+        self.turns = asyncio.Lock()
         self._listening: asyncio.Server | None = None
         self._relays: set[asyncio.Task[None]] = set()
         self._upstream: Callable[[], int] = lambda: 0
