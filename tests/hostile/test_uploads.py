@@ -34,6 +34,7 @@ WAYS = (
 )  # fmt: skip
 _AT_ONCE = 4
 _PIXELS_MAX = 1_000_000
+_JOBS_LIMIT_S = 900.0
 _WORKING = frozenset({"pix-loom-generate", "ai-image-generate", "studio-generate", "studio-generate-form"})
 
 
@@ -181,7 +182,7 @@ async def _worked_on(user: Client, watch: Watch, taken: dict[str, str]) -> Count
                 ended["too large"] += 1
                 return
             assert answer.status_code == 202, f"{name}: {answer.status_code} {answer.text[:300]}"
-            job = await user.until_ended(answer.json()["id"], limit_s=240.0)
+            job = await user.until_ended(answer.json()["id"], limit_s=_JOBS_LIMIT_S)
         assert job["status"] in ENDED
         if job["status"] == "failed":
             assert job["error"]["code"] == "input-undecodable", f"{name}: {job}"
