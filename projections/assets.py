@@ -112,7 +112,8 @@ def _moved(changes: Changes, event: ev.Event, data: ev.AssetsMoved) -> None:
 
 def _erased(changes: Changes, event: ev.Event, data: ev.AccountErased) -> None:
     account, through = event.account, data.assets_through
-    changes.erased[account] = AssetsErased(account=account, through=through, gone_ms=event.time_ms)
+    # of several in a batch the first counts for what is there already: it took all of it
+    changes.erased.setdefault(account, AssetsErased(account=account, through=through, gone_ms=event.time_ms))
     for (owner, _), row in changes.new.items():
         if owner == account and row["number"] <= through and row.get("gone") is None:
             row.update(gone=ERASED, gone_ms=event.time_ms)

@@ -16,6 +16,7 @@ from projections.memory import MemoryReadModels
 from projections.ports import Tracked, tracking_name
 from projections.rows import DataKey, Logged
 from schemas import events as ev
+from schemas.commands import StoredObject
 from schemas.events import decode_event, encode_event
 from schemas.plans import Plan
 from tests.bench.events import START_MS, Partition
@@ -228,3 +229,15 @@ def test_each_kind_of_row_belongs_to_one_model() -> None:
 
 def _logged(records: list[Record]) -> list[Logged]:
     return [Logged(0, record.offset, decode_event(record.value or b""), record.value or b"") for record in records]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2])
+def test_an_asset_is_gone_since_its_first_erasure_however_events_are_batched(cut: int) -> None:
+    stored = StoredObject("a/1", 10, "ab" * 32, "png", 4, 4)
+    registered = ev.AssetRegistered("asset_1", 1, stored, None, None)
+    records = records_of(events_of(registered, ev.AccountErased(1), ev.AccountErased(1)))
+    store = MemoryReadModels()
+    intake = intake_for(store, [0])
+    for part in (records[:cut], records[cut:]):
+        assert applied(store, intake.take_events({0: part})) == []
+    assert store.tables["assets"][ACCOUNT, "asset_1"]["gone_ms"] == START_MS + 2000
