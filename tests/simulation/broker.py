@@ -212,7 +212,7 @@ class Broker:
         assert transaction is not None
         identity.epoch += 1
         identity.unmarked = set(transaction.places)
-        slow_s = 2.0 if self._troubles.strikes("slow markers", 0.01) else 0.004
+        slow_s = 5.0 if self._troubles.strikes("slow markers", 0.03) else 0.004
         for place in transaction.places:
             self._later(self._random.uniform(0, slow_s), _marking(self, identity, transaction, place, commit))
 

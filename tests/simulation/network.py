@@ -168,7 +168,7 @@ class Reader:
 
     async def _asked(self, topic: str, partition: int) -> None:
         await self._network.rtt()
-        if self._network.troubles.strikes("a read took long", 0.03):
+        if self._network.troubles.strikes("a read took long", 0.06):
             await asyncio.sleep(self._network.random.uniform(0.05, 3))
             reach_out()
         if self._network.broker.is_away or self._network.troubles.strikes("a read failed", 0.004):

@@ -60,6 +60,10 @@ class Watch:
                 lines += [f"{job} of {account} holds a slot" for job in books.jobs.slots]
         return lines
 
+    def violations(self) -> list[str]:
+        """What the books have found up to now."""
+        return [str(violation) for audit in self.audits for violation in audit.violations]
+
     def stopped(self) -> Sequence[int]:
         """Partitions that have stopped themselves."""
         return [partition for partition in range(PARTITIONS) if self._progress(partition).stopped]

@@ -108,7 +108,11 @@ class World:
             self.poison[job] -= 1
             self.troubles.saw("a decision raised")
             raise ZeroDivisionError("a bug")
-        return decide(read, envelope, *rest)
+        try:
+            return decide(read, envelope, *rest)
+        except Exception as error:
+            self.complaints.append(f"deciding {envelope} raised {error!r}")
+            raise
 
 
 @contextmanager
