@@ -144,7 +144,7 @@ class Life:
         begun_s = _now_s()
         await self.clients.finish()
         while (unended := self.watch.unended()) or not self._projected():
-            assert self.watch.violations() == []
+            assert not (found := self.watch.violations()), found
             for partition in self.watch.stopped():
                 await self.clients.resume(partition)
             late = _now_s() - begun_s >= QUIET_WITHIN_S

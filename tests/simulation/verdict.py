@@ -48,7 +48,7 @@ async def judge(life: Life) -> None:
 async def _check_partition(world: World, watch: Watch, partition: int) -> None:
     events, audit = watch.events[partition], watch.audits[partition]
     audit.finish(quiet=True)
-    assert [str(violation) for violation in audit.violations] == []
+    assert not (broken := watch.violations()), broken
     check_log(events, quiet=True)
     decided = [event.at.source for event in events if event.last]
     assert decided == watch.items(partition), "every item is decided once, in its order"
@@ -57,7 +57,7 @@ async def _check_partition(world: World, watch: Watch, partition: int) -> None:
         world.network.reader(), partition, Addressing(SETTINGS.deployment, PARTITIONS), quiet=True
     )
     held = [v for v in found.violations if v.law != "decided-again-the-same" or not quarantined]
-    assert [str(violation) for violation in held] == []
+    assert not held, [str(violation) for violation in held]
     check_state(decoded(found.fold.values()))
     _check_keys(events)
     _check_settled(events)
