@@ -53,8 +53,8 @@ def entries(elsewhere: PictureServer) -> Mapping[str, Entry]:
         "ai-image-generate": (_form("/api/ai-image/generate", "image", model="real-esrgan", scale="2"), 18),
         "spike-land-upload": (_spike, 10_000),
         "spike-land-batch-upload": (_form("/api/images/batch-upload", "files"), 10_000),
-        "studio-generate": (_form("/api/generate", "image", model="flux", prompt="a lake"), 48),
-        "studio-generate-form": (_form("/dashboard", "image", model="flux", prompt="a lake"), 48),
+        "studio-generate": (_form("/api/generate", "image", model="stable_diffusion", prompt="oil painting"), 48),
+        "studio-generate-form": (_form("/dashboard", "image", model="stable_diffusion", prompt="oil painting"), 48),
     }
     return {name: Entry(BY_NAME[name], send, most) for name, (send, most) in ways.items()}
 
