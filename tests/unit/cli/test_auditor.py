@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 from infra.cli import audit_again
 from infra.cli.audit_report import STATE_LAW
 from infra.cli.auditor import Auditor
+from infra.cli.read_model_audit import LAW, ReadModelAudit, ReadModelAuditor
 from infra.settings import Settings
 from processors.audit_spill import Spill
 from processors.effects import Addressing
@@ -70,3 +71,25 @@ async def test_another_process_is_held_to_the_bytes_of_all_events(other: bool) -
         await written.write(written.steps)
     fingerprint = await audit_again._fingerprint(written.log, 0, found.audit.events, Addressing("bench", 1))
     assert (fingerprint == found.fingerprint) is not other
+
+
+async def test_what_stands_from_comparison_to_comparison_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    written, told, found = Written(), list[str](), ReadModelAudit()
+    await written.write(written.steps)
+    found.compare("jobs", "acct_a job_a", 1, 2)
+
+    async def scan(_: ReadModelAuditor) -> ReadModelAudit:
+        return found
+
+    monkeypatch.setattr(ReadModelAuditor, "scan", scan)
+    monkeypatch.setattr("infra.cli.auditor.COMPARE_EVERY_S", 0.0)
+    monkeypatch.setattr("infra.cli.auditor._COMPARE_PAUSE_TIMES", 0)
+    settings = Settings(partitions=1, postgres_dsn=NOWHERE)
+    with (
+        Spill() as spill,
+        closing(Auditor(settings, written.log, spill, lambda line, _: told.append(line))) as auditor,
+    ):
+        for _ in range(3):
+            await auditor.step()
+            assert _sample("invariant_violations", law=LAW) == 1
+    assert told == found.violations
