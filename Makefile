@@ -13,9 +13,10 @@ PYTHON ?= $(shell for name in python3.11 python3 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
 BIN := .venv/bin
 # What needs no server runs on both cores; all the rest, one after the other, has the machine for itself.
+PROOFS := tests/audit tests/hostile $(addprefix tests/chaos/test_,failpoints.py faults.py nemesis.py three_brokers.py)
 PURE_TESTS := $(addprefix tests/,golden http properties simulation specification unit)
 
-.PHONY: help setup setup-dev demo up test contracts simulate chaos overload planted lint types imports bench-smoke gallery check clean \
+.PHONY: help setup setup-dev demo up test contracts simulate chaos failpoints overload planted proofs security lint types imports bench-smoke gallery check clean \
 	python-3.11 jars pins
 
 help: ## Show the targets
@@ -35,7 +36,16 @@ up: setup ## Serve on http://127.0.0.1:$(PORT) with data in $(DATA) until Ctrl-C
 
 test: setup-dev ## The whole test suite against the real servers
 	@failed=; $(BIN)/python -m pytest -n 2 --dist loadfile $(PURE_TESTS) || failed=1; \
-	  $(BIN)/python -m pytest $(addprefix --ignore=,$(PURE_TESTS)) || failed=1; test -z "$$failed"
+	  $(BIN)/python -m pytest $(addprefix --ignore=,$(PURE_TESTS) $(PROOFS)) || failed=1; test -z "$$failed"
+
+proofs: setup-dev ## Tests that take their time: hostile input, faults of every kind, failpoints, three brokers, the auditor
+	@$(BIN)/python -m pytest $(PROOFS)
+
+failpoints: setup-dev ## Every failpoint struck on a running stack by a kill and by a failure, then judged
+	@$(BIN)/python -m tests.chaos.failpoint_sweep
+
+security: setup-dev ## What bandit finds in the product, and known weaknesses of the pins where a service answers
+	@$(BIN)/bandit -q -r -s B101,B311,B608 ingest processors projections api infra schemas && $(BIN)/python -m tests.advisories
 
 contracts: setup-dev ## Every endpoint of the five documents, and a table of what was checked
 	@$(BIN)/python -m pytest tests/contracts

@@ -6,7 +6,6 @@ how to call the engine. Everything here is pure; the file is read by whoever com
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -114,17 +113,14 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, eq=False):
-    """All models of a deployment under one version text, which changes with any change of content.
-
-    One is equal to itself alone, so that what is made of it is kept for it (`functools.lru_cache`).
-    """
+    """All models of a deployment under one version text, which changes with any content. Equal to itself alone."""
 
     version: str
     models: tuple[Entry, ...]
 
     def entry(self, slug: str) -> Entry | None:
         """The model of this slug, or None."""
-        return _by_slug(self).get(slug)
+        return next((entry for entry in self.models if entry.slug == slug), None)
 
     def of_deployment(self, deployment: str) -> "Catalogue":
         """What this deployment offers: models that are on everywhere or on here."""
@@ -134,11 +130,6 @@ class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     def with_models(self, more: tuple[Entry, ...]) -> "Catalogue":
         """These models and more, such as those of a deployment's own models folder. Raises CatalogueInvalid."""
         return _checked(msgspec.structs.replace(self, models=(*self.models, *more)))
-
-
-@lru_cache(maxsize=8)
-def _by_slug(catalogue: Catalogue) -> Mapping[str, Entry]:
-    return {entry.slug: entry for entry in reversed(catalogue.models)}
 
 
 def parse_catalogue(content: bytes) -> Catalogue:

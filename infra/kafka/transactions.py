@@ -76,7 +76,6 @@ from infra.kafka.protocol import (
 )
 
 __all__ = ["Fenced", "Outgoing", "TransactionError", "TransactionalProducer"]
-
 _BACKOFF_FIRST_S = 0.001
 _BACKOFF_MAX_S = 0.02
 _INITIALISE_RETRY_S = 0.01
@@ -106,7 +105,6 @@ class TransactionalProducer:
         transactions_v2: bool | None = None,
     ) -> None:
         """``timeout_ms`` is the broker's limit for a transaction; ours is four fifths of it, so that ours ends first.
-
         ``transactions_v2`` None asks the cluster; a bool forces the protocol (tests, or a cluster that is migrating).
         """
         self._client = client

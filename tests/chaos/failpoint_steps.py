@@ -7,14 +7,10 @@ command to its end, armed or not: what was cut off has to succeed when it is rep
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -22,23 +18,20 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from infra.cli.target import open_reader, settings_for
+from infra.cli.target import open_reader
 from infra.clock import SystemClock
 from infra.failpoints import FAILPOINTS
 from infra.kafka.appender import CommandAppender
 from infra.kafka.client import start_client
 from infra.kafka.dead_letters import read_dead_letters
 from infra.s3.bucket import open_store
-from infra.settings import Settings
 from schemas.commands import Envelope, GrantCredits, IdempotencyKey, encode_command
 from schemas.identifiers import partition_of
 from schemas.topics import COMMANDS
 from tests.chaos import asset_steps, job_steps, money_steps
-from tests.chaos.arming import ENVIRONMENT
-from tests.chaos.asker import Asker, Person
-from tests.client import Client
+from tests.chaos.asker import Person
+from tests.chaos.failpoint_field import Field, Ran, Way, asked, killed, told, upkeep
 from tests.pictures import encoded
-from tests.stack import Stack
 
 Lane = Literal["start", "gateway", "processor", "dispatcher", "projector", "operator", "rebuild"]
 """Whose processes a strike hits; lanes are swept side by side, and rebuilds beside the other commands of operators."""
@@ -48,96 +41,6 @@ IDLE_S = 20
 REDRIVEN_UNITS = 3
 _LISTED_WITHIN_S = 60.0
 _TWO_DAYS_S = 2 * 86_400
-
-
-@dataclass
-class Field:
-    """Where steps are taken: the stack, who asks, and numbers that nobody had before.
-
-    `cut_off` says whom a command of an operator that has not ended well was about: it is repeated for the same one.
-    """
-
-    stack: Stack
-    asker: Asker
-    people: list[Person]
-    newcomers: list[Person] = field(default_factory=list)
-    numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
-    cut_off: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def settings(self) -> Settings:
-        """With the direct ways to the servers."""
-        return settings_for(self.stack.data)
-
-    @property
-    def person(self) -> Person:
-        """Somebody with credits."""
-        return self.asker.draw.choice(self.people)
-
-    def newcomer(self) -> Person:
-        """Somebody whom the deployment does not know yet, without credits."""
-        self.newcomers.append(Person(Client(self.stack)))
-        return self.newcomers[-1]
-
-    async def told(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """What a command of the operator said."""
-        return await asyncio.to_thread(self.stack.darkroom, *arguments, limit_s=300.0)
-
-    async def upkeep(self, what: str) -> subprocess.CompletedProcess[str]:
-        """What is done once an hour, now."""
-        argv = (sys.executable, "-m", "tests.chaos.upkeep_now", what, str(self.stack.data))
-        environment = {**os.environ, **ENVIRONMENT}
-        return await asyncio.to_thread(
-            subprocess.run, argv, env=environment, capture_output=True, text=True, timeout=300, check=False
-        )
-
-    async def account_of(self, person: Person) -> str:
-        """The person's account, as soon as a gateway tells."""
-        shown = await self.asker.read(lambda: person.client.http.get("/v1/account"))
-        assert shown is not None, "no gateway answers"
-        return str(shown["account"])
-
-    def kill(self, kind: str) -> None:
-        """SIGKILL for one process of the kind, which is started again."""
-        rows = self.stack.status()
-        pids = [row["pid"] for name, row in rows.items() if name.startswith(kind) and row["pid"] is not None]
-        if pids:
-            os.kill(self.asker.draw.choice(pids), signal.SIGKILL)
-
-
-Ran = subprocess.CompletedProcess[str] | None
-Way = Callable[[Field], Awaitable[Ran]]
-"""Makes the stack pass the step; the answer is an operator's command that has ended."""
-
-
-def _asked(step: Callable[[Asker, Person], Awaitable[None]]) -> Way:
-    async def way(on: Field) -> None:
-        await step(on.asker, on.person)
-
-    return way
-
-
-def _told(*arguments: str) -> Way:
-    async def way(on: Field) -> Ran:
-        return await on.told(*arguments)
-
-    return way
-
-
-def _upkeep(what: str) -> Way:
-    async def way(on: Field) -> Ran:
-        return await on.upkeep(what)
-
-    return way
-
-
-def _killed(kind: str) -> Way:
-    async def way(on: Field) -> None:
-        """A process that dies has a successor, which begins at the beginning."""
-        await asyncio.to_thread(on.kill, kind)
-        await asyncio.sleep(5)
-
-    return way
 
 
 async def _load(_: Field) -> None:
@@ -296,27 +199,27 @@ def _kids(data: Path) -> list[str]:
 _WAYS: Mapping[str, tuple[Lane, Way]] = {
     "start.topics": ("start", _load),
     "start.plan": ("start", _load),
-    "gateway.append": ("gateway", _asked(job_steps.card)),
-    "gateway.append-many": ("gateway", _asked(job_steps.batch)),
-    "gateway.put-object": ("gateway", _asked(asset_steps.upload)),
+    "gateway.append": ("gateway", asked(job_steps.card)),
+    "gateway.append-many": ("gateway", asked(job_steps.batch)),
+    "gateway.put-object": ("gateway", asked(asset_steps.upload)),
     "gateway.put-texts": ("gateway", _group_with_texts),
     "gateway.discard-object": ("gateway", _uploaded_twice),
     "gateway.discard-texts": ("gateway", _refused_group),
     "gateway.put-key": ("gateway", _first_upload),
-    "gateway.revoke-session": ("gateway", _asked(money_steps.session)),
+    "gateway.revoke-session": ("gateway", asked(money_steps.session)),
     "gateway.note-sessions": ("gateway", _idle_session),
     "gateway.note-accesses": ("gateway", _load),
     "gateway.note-views": ("gateway", _published),
     "store.put-part": ("gateway", _large_upload),
-    "processor.fence": ("processor", _killed("processor")),
-    "processor.load": ("processor", _killed("processor")),
+    "processor.fence": ("processor", killed("processor")),
+    "processor.load": ("processor", killed("processor")),
     "processor.transaction": ("processor", _load),
     "processor.produce": ("processor", _load),
     "processor.end": ("processor", _load),
     "processor.decide": ("processor", _load),
     "processor.suspect": ("processor", _load),
     "processor.tick": ("processor", _flaky_job),
-    "processor.trim": ("operator", _upkeep("trim")),
+    "processor.trim": ("operator", upkeep("trim")),
     "dispatcher.offsets": ("dispatcher", _load),
     "dispatcher.started": ("dispatcher", _load),
     "dispatcher.lease": ("dispatcher", _slow_job),
@@ -324,26 +227,26 @@ _WAYS: Mapping[str, tuple[Lane, Way]] = {
     "dispatcher.outcome": ("dispatcher", _load),
     "dispatcher.delete-bytes": ("dispatcher", _deleted),
     "dispatcher.purged": ("dispatcher", _deleted),
-    "projector.migrate": ("projector", _killed("projector")),
-    "projector.begin": ("projector", _killed("projector")),
+    "projector.migrate": ("projector", killed("projector")),
+    "projector.begin": ("projector", killed("projector")),
     "projector.transaction": ("projector", _load),
     "projector.archive": ("projector", _load),
     "projector.trail": ("projector", _load),
-    "projector.beat": ("operator", _upkeep("beat")),
-    "rebuild.make": ("rebuild", _told("rebuild")),
-    "rebuild.fill": ("rebuild", _told("rebuild")),
-    "rebuild.indexes": ("rebuild", _told("rebuild")),
-    "rebuild.drop": ("rebuild", _told("rebuild")),
-    "rebuild.switch": ("rebuild", _told("rebuild")),
-    "rebuild-state.transaction": ("rebuild", _told("rebuild-state")),
+    "projector.beat": ("operator", upkeep("beat")),
+    "rebuild.make": ("rebuild", told("rebuild")),
+    "rebuild.fill": ("rebuild", told("rebuild")),
+    "rebuild.indexes": ("rebuild", told("rebuild")),
+    "rebuild.drop": ("rebuild", told("rebuild")),
+    "rebuild.switch": ("rebuild", told("rebuild")),
+    "rebuild-state.transaction": ("rebuild", told("rebuild-state")),
     "sweep.remove": ("operator", _swept),
     "sweep.forget": ("operator", _swept),
     "erase.append": ("operator", _erased),
     "erase.tombstones": ("operator", _erased),
     "redrive.append": ("operator", _redriven),
     "redrive.mark": ("operator", _redriven),
-    "operator.append": ("operator", _told("resume", "--partition", "0")),
-    "operator.rotate-key": ("operator", _told("rotate-key", "--begin-after", "36000")),
+    "operator.append": ("operator", told("resume", "--partition", "0")),
+    "operator.rotate-key": ("operator", told("rotate-key", "--begin-after", "36000")),
     "operator.retire-key": ("operator", _retired),
 }
 

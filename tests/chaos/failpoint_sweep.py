@@ -33,7 +33,8 @@ from tests.chaos import arming
 from tests.chaos.arming import Arming
 from tests.chaos.asker import Asker, Person
 from tests.chaos.confront import Journal, confront, unfinished
-from tests.chaos.failpoint_steps import BESIDE, Field, Visit, every_visit
+from tests.chaos.failpoint_field import Field
+from tests.chaos.failpoint_steps import BESIDE, Visit, every_visit
 from tests.chaos.features import Record
 from tests.chaos.leases import plan_with_short_leases
 from tests.chaos.workload import Workload

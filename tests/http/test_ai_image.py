@@ -15,7 +15,6 @@ from infra.postgres.outcomes import JobOutcome
 from infra.sealing.content import JOB, decode_job_secrets
 from schemas import refusals as no
 from schemas.commands import Envelope, RegisterAsset, SubmitJob
-from schemas.event_base import WindowUse
 from schemas.replies import AnyAnswer, AssetAccepted, JobEndedAnswer, Refused
 from schemas.wire import ai_image as wire
 from schemas.wire import ai_image_errors as errors
@@ -282,15 +281,6 @@ async def test_usage_is_null_where_the_read_models_are_late_or_away(side: Side) 
     for document in (late, away):
         wire.GenerateAnswer.model_validate(document)
         assert document["data"]["usage"] == {"used": None, "limit": 20, "resetAt": None}
-
-
-async def test_usage_is_what_the_decider_says_and_waits_for_nobody(side: Side) -> None:
-    side.read_side.spendings[account("ada")] = used(5, plan_name="premium")
-    side.read_side.is_current = False
-    (_, month_ms, _) = used(0).windows[1]
-    side.decider.script = decides(succeeds, windows=(WindowUse("month", month_ms, 7),))
-    data = (await generate(side, user(side))).json()["data"]
-    assert data["usage"] == {"used": 7, "limit": 1000, "resetAt": None}
 
 
 async def test_usage_tells_when_the_window_that_is_used_up_ends(side: Side) -> None:

@@ -13,6 +13,7 @@ from infra.postgres.outcomes import JobOutcome
 from schemas import refusals as no
 from schemas.accesses import AccessRecord
 from schemas.commands import CancelJob, Envelope, RegisterAsset, SubmitJob
+from schemas.event_base import WindowUse
 from schemas.replies import AnyAnswer, JobCancelAccepted, Refused
 from schemas.wire import ai_image as wire
 from tests.http.ai_image_side import (
@@ -188,3 +189,12 @@ async def test_the_trail_names_what_was_made_and_changed(side: Side) -> None:
     assert {name: access.action for name, access in told.items()} == dict.fromkeys(told, "change")
     assert told["ai-image-cancel"].objects == (JOB,)
     assert set(told["ai-image-generate"].objects) == {registered.asset, submitted.job}
+
+
+async def test_usage_is_what_the_decider_says_and_waits_for_nobody(side: Side) -> None:
+    side.read_side.spendings[account("ada")] = used(5, plan_name="premium")
+    side.read_side.is_current = False
+    (_, month_ms, _) = used(0).windows[1]
+    side.decider.script = decides(succeeds, windows=(WindowUse("month", month_ms, 7),))
+    data = (await generate(side, user(side))).json()["data"]
+    assert data["usage"] == {"used": 7, "limit": 1000, "resetAt": None}
