@@ -41,13 +41,14 @@ class _Answer(msgspec.Struct):
 class Sent:
     """What clients were told: the job of each key, answers by status, and keys that named more than one job.
 
-    `shed` counts answers that asked to come again later.
+    `shed` counts answers that asked to come again later, `cut` connections that ended without an answer.
     """
 
     jobs: dict[str, str] = field(default_factory=dict)
     statuses: Counter[int] = field(default_factory=Counter)
     split: set[str] = field(default_factory=set)
     shed: int = 0
+    cut: int = 0
     seconds: float = 0.0
 
     def note(self, key: str, status: int, body: bytes) -> None:
@@ -88,19 +89,31 @@ class _Line:
         self._open: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def settled(self, request: bytes, sent: Sent) -> tuple[int, bytes]:
-        """The answer; one that asks to come again later (429, 503) is counted and taken at its word."""
+        """The answer; one that asks to come again later (429, 503) is counted and taken at its word.
+
+        A connection that is cut leaves the outcome unknown: the same key is sent again, as clients should.
+        """
         while True:
-            if self._open is None:
-                self._open = await asyncio.open_connection("127.0.0.1", self._port)
-            reader, writer = self._open
-            writer.write(request)
-            status, body, closes = await _answer(reader)
-            if closes:
+            try:
+                status, body = await self._asked(request)
+            except (asyncio.IncompleteReadError, OSError):
                 self.close()
-            if status not in _LATER:
-                return status, body
-            sent.shed += 1
+                sent.cut += 1
+            else:
+                if status not in _LATER:
+                    return status, body
+                sent.shed += 1
             await asyncio.sleep(_AGAIN_S)
+
+    async def _asked(self, request: bytes) -> tuple[int, bytes]:
+        if self._open is None:
+            self._open = await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = self._open
+        writer.write(request)
+        status, body, closes = await _answer(reader)
+        if closes:
+            self.close()
+        return status, body
 
     def close(self) -> None:
         if self._open is not None:
@@ -172,7 +185,9 @@ def _proved(stack: Stack, keys: int, sends: int) -> bool:
     total = sum(sent.statuses.values())
     print(f"{keys} keys, {sends} sends each: {total} answers in {sent.seconds:.0f} s ({total / sent.seconds:.0f}/s)")
     named = len(set(sent.jobs.values()))
-    print(f"statuses {dict(sent.statuses)}, and {sent.shed} times: come again later")
+    print(f"statuses {dict(sent.statuses)}; {sent.shed} times come again later; {sent.cut} connections cut")
+    restarts = {name: row["restarts"] for name, row in stack.status().items() if row["restarts"]}
+    print(f"restarts {restarts or 'none'}")
     print(f"{named} jobs named, {len(sent.split)} keys that name two")
     kinds = count_events(stack, set(sent.jobs.values()))
     audit = stack.audit()
