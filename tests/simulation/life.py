@@ -180,6 +180,7 @@ class Life:
                 task.cancel()
             if left:
                 await asyncio.wait(left, timeout=1.0)
+            await asyncio.sleep(0.1)
         assert len(asyncio.all_tasks()) == 1, f"cannot be cancelled: {asyncio.all_tasks()}"
 
 
