@@ -41,7 +41,10 @@ class Worker:
         self.member_file.unlink(missing_ok=True)
         with self.log_path.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", self.module, self.name, *self.arguments, env=environment, stderr=output
+                *(sys.executable, "-m", self.module, self.name, *self.arguments),
+                env=environment,
+                stderr=output,
+                start_new_session=True,  # or the kernel hangs up a group without a parent as soon as one is stopped
             )
 
     def send(self, number: signal.Signals) -> None:

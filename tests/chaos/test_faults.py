@@ -155,7 +155,8 @@ async def detour_ends(reader: asyncio.StreamReader, manner: str) -> None:
         assert (await reader.readexactly(8))[4:] == struct.pack(">i", 1)
     elif manner == "cut":
         with suppress(ConnectionResetError):
-            assert await reader.read() == b""
+            async with asyncio.timeout(_ENDS_WITHIN_S):
+                assert await reader.read() == b""
     else:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):

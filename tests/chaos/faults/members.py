@@ -98,5 +98,5 @@ async def _start(arena: Arena, environment: dict[str, str], index: int) -> Guest
     own["DARKROOM_WORKER_NAME"] = f"processor-{index}"
     argv = (sys.executable, "-m", "infra.cli.main", "serve", "processor", "--index", str(index))
     with (Layout(arena.stack.data).logs / f"processor-{index}.log").open("ab") as log:
-        process = await asyncio.create_subprocess_exec(*argv, env=own, stdout=log, stderr=log)
+        process = await asyncio.create_subprocess_exec(*argv, env=own, stdout=log, stderr=log, start_new_session=True)
     return Guest(process, member_file)
