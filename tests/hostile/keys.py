@@ -28,6 +28,7 @@ SENDS = 20
 _LANES = 8
 _LATER = (429, 503)
 _AGAIN_S = 0.3
+_SILENCE_LIMIT_S = 120.0
 _ACCOUNTS = 16
 _BODY = b'{"model": "sandbox/echo", "params": {"seed": %d}}'
 _END_LIMIT_S = 900.0
@@ -93,12 +94,16 @@ class _Line:
 
         A connection that is cut leaves the outcome unknown: the same key is sent again, as clients should.
         """
+        heard = time.monotonic()
         while True:
             try:
                 status, body = await self._asked(request)
+                heard = time.monotonic()
             except (asyncio.IncompleteReadError, OSError):
                 self.close()
                 sent.cut += 1
+                if time.monotonic() - heard > _SILENCE_LIMIT_S:
+                    raise
             else:
                 if status not in _LATER:
                     return status, body
