@@ -149,6 +149,21 @@ async def test_a_chosen_request_or_answer_is_met_on_the_wire(
         await asyncio.wait(echoes)
 
 
+async def test_what_meets_nothing_counts_nothing_and_lies_in_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_wire, "_MEETS_WITHIN_S", 0.2)
+    detour, echoes = KafkaDetour(), set[asyncio.Task[None]]()
+    async with await asyncio.start_server(partial(_echo, echoes), "127.0.0.1", 0) as broker:
+        port = await detour.open(lambda: broker.sockets[0].getsockname()[1])
+        assert (await Wire("Produce", detour).strike(cast(Any, None), random.Random(1))).counts == {}
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(struct.pack(">ihhi", 8, API_KEYS["Produce"], 1, 5))
+        assert (await reader.readexactly(8))[4:] == struct.pack(">i", 5)
+        writer.close()
+        await writer.wait_closed()
+        await detour.close()
+        await asyncio.wait(echoes)
+
+
 async def detour_ends(reader: asyncio.StreamReader, manner: str) -> None:
     """What comes of the chosen one: its answer after all, nothing, or the end of the connection."""
     if manner in ("held", "delayed"):
