@@ -151,9 +151,13 @@ async def test_each_model_is_explained(side: Reading, model: str) -> None:
     assert info.info.tips.startswith("For best results ")
 
 
-@pytest.mark.parametrize("model", ["dall-e-3", "stable_diffusion-img2img", "FLUX", "sandbox", "%00"])
+@pytest.mark.parametrize("model", ["dall-e-3", "stable_diffusion-img2img", "FLUX", "sandbox"])
 async def test_no_other_model_is(side: Reading, model: str) -> None:
     error(await get(side, f"/api/model-info/{model}"), 404, "Invalid model ID")
+
+
+async def test_a_path_that_holds_a_null_leads_nowhere(side: Reading) -> None:
+    error(await get(side, "/api/model-info/%00"), 404, "Not found")
 
 
 SERVED: Mapping[str, tuple[bytes, str, str]] = {
