@@ -131,8 +131,9 @@ def _made_earlier(told: Told, journal: Journal) -> str | None:
 
 
 def _decided_late(told: Told, journal: Journal) -> list[dict[str, Any]]:
-    """What was decided after the answer; nothing where the answer tells the decision."""
-    if told.status != 202 or told.body.get("status") != "pending" or told.position is None:
+    """What was decided after the answer; nothing where the answer tells the decision. A 202 of an upload is early."""
+    is_early = told.kind == "upload" or told.body.get("status") == "pending"
+    if told.status != 202 or not is_early or told.position is None:
         return []
     return journal.by_source.get(_source(told.position), [])
 
@@ -140,7 +141,7 @@ def _decided_late(told: Told, journal: Journal) -> list[dict[str, Any]]:
 def _wrong_upload(told: Told, journal: Journal) -> str | None:
     if told.status not in (201, 202):
         return "no such answer was to be had"
-    registered = journal.assets.get(told.body["id"], [])
+    registered = journal.assets.get(_made_earlier(told, journal) or told.body["id"], [])
     return None if len(registered) == 1 else f"it was registered {len(registered)} times"
 
 

@@ -89,6 +89,15 @@ def test_a_repeat_that_was_answered_before_it_was_known_as_one_stands_for_the_fi
     assert len(confront([TRUE[0], repeat], Journal.of(STORY))) == 2
 
 
+def test_a_repeated_upload_that_was_answered_early_stands_for_the_first_one() -> None:
+    repeated = [event("0.7.0.0", "command-duplicate", of="0.3.0.0", made="asset_b", subject="asset_c")]
+    first, repeat = told("upload", 201, {"id": "asset_b"}), told("upload", 202, {"id": "asset_c"}, "0.7.0.0")
+    assert confront([first, repeat], Journal.of(STORY + repeated)) == []
+    assert len(confront([first, repeat], Journal.of(STORY))) == 2
+    decided = told("upload", 201, {"id": "asset_c"}, "0.7.0.0")
+    assert len(confront([decided], Journal.of(STORY + repeated))) == 1
+
+
 def test_a_key_that_made_two_jobs_is_found() -> None:
     second = [event("0.5.0.0", "job-accepted", job="job_b", cost=1, balance=9)]
     other = told("duplicate", 202, {**ACCEPTED, "id": "job_b", "position": "0.5.0.0"})

@@ -163,7 +163,8 @@ class Workload:
         body: dict[str, Any] = answer.json()
         position = answer.headers.get("darkroom-position")
         self.told.append(Told(kind, user, key, answer.status_code, body, position, about, asked, seconds))
-        if answer.is_success and kind == "upload":
-            self._assets.setdefault(user.subject, []).append(body["id"])
+        if kind == "upload":
+            if answer.status_code == 201:  # else it is not decided yet, and a repeat stands for the first one's asset
+                self._assets.setdefault(user.subject, []).append(body["id"])
         elif answer.is_success and kind not in ("cancel", "duplicate"):
             self._jobs.append((user, body["id"]))

@@ -10,6 +10,7 @@ import asyncio
 import os
 import random
 import resource
+import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +43,11 @@ class FullDisk:
 
     def clean(self) -> None:
         if self._mounted is not None:
+            kept = self._mounted.with_name("kept")  # for whoever looks into a failure
+            shutil.copytree(self._mounted, kept, ignore_dangling_symlinks=True)
             assert _succeeds("umount", "--lazy", str(self._mounted)), f"{self._mounted} is still mounted"
+            self._mounted.rmdir()
+            kept.rename(self._mounted)
             self._mounted = None
 
     async def strike(self, arena: Arena, draw: random.Random) -> Struck:
