@@ -27,7 +27,7 @@ from tests.simulation.watch import Watch
 from tests.simulation.workers import Gateway, dispatcher, processor, projector
 from tests.simulation.world import World
 
-TROUBLED_S = 22.0
+TROUBLED_S = 17.0
 QUIET_WITHIN_S = 300.0
 CLIENT_EVERY_S = 0.35
 Main = Callable[[World, Process, asyncio.Event], Coroutine[Any, Any, None]]
@@ -51,7 +51,7 @@ class Place:
                 self._begin()
                 assert self.process is not None
                 while not self.process.is_over:
-                    await asyncio.sleep(0.1)
+                    await asyncio.sleep(0.3)
                 self._seen_dead()
                 self._note_end(self.process)
             await asyncio.sleep(self._life.world.random.uniform(0.1, 1.5))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.simulation.life import Life, Place
 
 HOUR_MS = 3_600_000
-STRIKES_EVERY_S = 1.0
+STRIKES_EVERY_S = 0.85
 _KINDS = ("processor", "dispatcher", "projector", "gateway")
 
 
