@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import TypeVar
 
 import asyncpg
 
@@ -32,6 +33,8 @@ from ingest.ports import Size
 from schemas.positions import Position
 
 _log = get_logger(__name__)
+T = TypeVar("T")
+D = TypeVar("D")
 
 
 class PostgresReadSide:
@@ -42,32 +45,16 @@ class PostgresReadSide:
         self._asking: asyncio.Task[Mapping[int, Position]] | None = None
 
     async def job(self, account: str, job: str) -> JobOutcome | None:
-        try:
-            return await job_outcome(self._reads, account, job)
-        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
-            _log.warning("read-side-did-not-answer", reason=str(error))
-            return None
+        return await _answer_or(None, job_outcome(self._reads, account, job))
 
     async def outcomes(self, account: str, jobs: Sequence[str]) -> Mapping[str, JobOutcome]:
-        try:
-            return await job_outcomes(self._reads, account, jobs)
-        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
-            _log.warning("read-side-did-not-answer", reason=str(error))
-            return {}
+        return await _answer_or({}, job_outcomes(self._reads, account, jobs))
 
     async def asset_sizes(self, account: str, assets: Sequence[str]) -> Mapping[str, Size]:
-        try:
-            return await asset_sizes(self._reads, account, assets)
-        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
-            _log.warning("read-side-did-not-answer", reason=str(error))
-            return {}
+        return await _answer_or({}, asset_sizes(self._reads, account, assets))
 
     async def asset(self, account: str, asset: str) -> KnownAsset | None:
-        try:
-            return await known_asset(self._reads, account, asset)
-        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
-            _log.warning("read-side-did-not-answer", reason=str(error))
-            return None
+        return await _answer_or(None, known_asset(self._reads, account, asset))
 
     async def numbered_asset(self, account: str, number: int) -> KnownAsset | None:
         try:
@@ -77,18 +64,10 @@ class PostgresReadSide:
             raise unavailable("The read models do not say which asset has the number; try again.") from error
 
     async def live_jobs_on(self, account: str, asset: str, most: int) -> Sequence[str]:
-        try:
-            return await live_jobs_on(self._reads, account, asset, most)
-        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
-            _log.warning("read-side-did-not-answer", reason=str(error))
-            return ()
+        return await _answer_or((), live_jobs_on(self._reads, account, asset, most))
 
     async def results_of(self, account: str, asset: str, most: int) -> Mapping[str, str]:
-        try:
-            return await results_of(self._reads, account, asset, most)
-        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
-            _log.warning("read-side-did-not-answer", reason=str(error))
-            return {}
+        return await _answer_or({}, results_of(self._reads, account, asset, most))
 
     async def shown_elsewhere(self, account: str, asset: str, job: str) -> bool:
         try:
@@ -98,25 +77,13 @@ class PostgresReadSide:
             raise unavailable("The read models do not say what else shows the picture; try again.") from error
 
     async def public_owner(self, asset: str) -> Owner | None:
-        try:
-            return await public_owner(self._reads, asset)
-        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
-            _log.warning("read-side-did-not-answer", reason=str(error))
-            return None
+        return await _answer_or(None, public_owner(self._reads, asset))
 
     async def spending(self, account: str, partition: int) -> Spending | None:
-        try:
-            return await spending_of(self._reads, account, partition)
-        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
-            _log.warning("read-side-did-not-answer", reason=str(error))
-            return None
+        return await _answer_or(None, spending_of(self._reads, account, partition))
 
     async def plan(self, account: str, partition: int) -> AccountPlan | None:
-        try:
-            return await plan_of(self._reads, account, partition)
-        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
-            _log.warning("read-side-did-not-answer", reason=str(error))
-            return None
+        return await _answer_or(None, plan_of(self._reads, account, partition))
 
     async def owner(self, job: str, account: str | None) -> Owner | None:
         try:
@@ -139,3 +106,12 @@ class PostgresReadSide:
             _log.warning("read-side-did-not-answer", reason=str(error))
             return False
         return reached is not None and reached.source >= position.source
+
+
+async def _answer_or(otherwise: D, asking: Awaitable[T]) -> T | D:
+    """What the read models say, or `otherwise` where they do not answer."""
+    try:
+        return await asking
+    except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+        _log.warning("read-side-did-not-answer", reason=str(error))
+        return otherwise
