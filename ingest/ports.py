@@ -166,7 +166,7 @@ class MemoryReadSide:
 
     async def plan(self, account: str, partition: int) -> AccountPlan | None:
         spending = await self.spending(account, partition)
-        return None if spending is None else AccountPlan(spending.plan, spending.plan_name)
+        return None if spending is None else spending.account_plan
 
     async def owner(self, job: str, account: str | None) -> Owner | None:
         found = next((owner for owner, name in self.jobs if name == job and account in (None, owner)), None)

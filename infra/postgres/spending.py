@@ -34,6 +34,13 @@ _lots_decoder = msgspec.json.Decoder(list[tuple[str, int, int | None, int]])
 _waiting_decoder = msgspec.json.Decoder(dict[str, int])
 
 
+class AccountPlan(msgspec.Struct, frozen=True):
+    """The plan in force, and under which name the account has it; None for one that is not open."""
+
+    plan: Plan
+    name: str | None = None
+
+
 class Spending(msgspec.Struct, frozen=True, kw_only=True):
     """An account by its last event; `plan_name` and `available` are None for one that is not open.
 
@@ -48,12 +55,10 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
     lots: Sequence[LotLeft] = ()
     waiting: Mapping[str, int] = {}
 
-
-class AccountPlan(msgspec.Struct, frozen=True):
-    """The plan in force, and under which name the account has it; None for one that is not open."""
-
-    plan: Plan
-    name: str | None = None
+    @property
+    def account_plan(self) -> AccountPlan:
+        """The plan alone."""
+        return AccountPlan(self.plan, self.plan_name)
 
 
 async def plan_of(reads: Reads, account: str, partition: int) -> AccountPlan | None:

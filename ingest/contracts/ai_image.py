@@ -137,12 +137,13 @@ async def _spent(intake: Intake, who: Who, standing: Standing) -> dict[str, Any]
     """Usage, limits and entitlements after this job; what nobody says now is null."""
     partition = partition_of(who.account, intake.ports.partitions)
     windows: Sequence[tuple[str, int, int]] | None = None
-    if standing.windows is not None:
-        windows = [(use.kind, use.start_ms, use.units) for use in standing.windows]
-    elif not standing.is_decided or await _caught_up(intake, standing):
+    if standing.windows is None and (not standing.is_decided or await _caught_up(intake, standing)):
         spending = await intake.ports.read_side.spending(who.account, partition)
-        windows = None if spending is None else spending.windows
-    found = await intake.ports.read_side.plan(who.account, partition)
+        found, windows = (None, None) if spending is None else (spending.account_plan, spending.windows)
+    else:
+        found = await intake.ports.read_side.plan(who.account, partition)
+        if standing.windows is not None:
+            windows = [(use.kind, use.start_ms, use.units) for use in standing.windows]
     plan, name = (intake.ports.plan, None) if found is None else (found.plan, found.name)
     terms = plan.terms(who.product, name or who.plan) or AccountTerms()
     usage = wire.unknown_usage(terms)
