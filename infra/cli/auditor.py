@@ -47,6 +47,7 @@ _COMPARE_PAUSE_TIMES = 10
 _HOT_MAX = 1_500
 _TOLD_MAX = 10_000
 _NICE = 19
+_LAWS = frozenset(law for invariant in INVARIANTS for law in invariant.laws)
 _AWAY = (ReadFault, ServerUnreachable, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _log = structlog.get_logger(__name__)
 
@@ -68,7 +69,7 @@ class Auditor:
         self._backward: Counter[str] = Counter()
         self._listed: Counter[int] = Counter()
         self._told: set[str] = set()
-        for law in (law for invariant in INVARIANTS for law in invariant.laws):
+        for law in _LAWS:
             metrics.VIOLATIONS.labels(law).set(0)
 
     async def run(self) -> None:
@@ -135,10 +136,8 @@ class Auditor:
             standing.update(auditor.found.audit.found.counts)
         standing[STATE_LAW] = sum(len(auditor.found.wrong_state) for auditor in self._partitions)
         standing.update({law: count for law, count in self._rows.counts.items() if law != LAW_BACK})
-        for law, count in standing.items():
-            metrics.VIOLATIONS.labels(law).set(count)
-        for law in {law for invariant in INVARIANTS for law in invariant.laws} - standing.keys():
-            metrics.VIOLATIONS.labels(law).set(0)
+        for law in _LAWS | standing.keys():
+            metrics.VIOLATIONS.labels(law).set(standing[law])
         metrics.DRIFT.labels("events").set(sum(auditor.found.audit.drift_units for auditor in self._partitions))
         metrics.DRIFT.labels("read-models").set(self._rows.drift_units)
 

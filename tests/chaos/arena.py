@@ -82,12 +82,6 @@ class Arena:
         told = json.loads(Layout(self._data).status_file.read_text(encoding="utf-8"))
         return {row["name"]: row for row in told["components"]}
 
-    async def until_healthy(self, *names: str, within_s: float = 600.0) -> None:
-        """Until these components (or all) are healthy at once."""
-        async with asyncio.timeout(within_s):
-            while not all(row["healthy"] for name, row in self.rows().items() if not names or name in names):
-                await asyncio.sleep(0.1)
-
     async def healthy_one(self, names: Sequence[str], within_s: float = 600.0) -> tuple[str, int]:
         """The first of these components that is healthy, waited for: its name and its pid."""
         async with asyncio.timeout(within_s):
