@@ -45,7 +45,9 @@ failpoints: setup-dev ## Every failpoint struck on a running stack by a kill and
 	@$(BIN)/python -m tests.chaos.failpoint_sweep
 
 security: setup-dev ## What bandit finds in the product, and known weaknesses of the pins where a service answers
-	@$(BIN)/bandit -q -r -s B101,B311,B608 ingest processors projections api infra schemas && $(BIN)/python -m tests.advisories
+	@$(BIN)/bandit -q -c pyproject.toml -r schemas ingest processors projections api infra
+	@$(BIN)/bandit -q -s B101,B311 -r infra/triton/models infra/triton/onnx_models infra/triton/training
+	@$(BIN)/python -m tests.advisories
 
 contracts: setup-dev ## Every endpoint of the five documents, and a table of what was checked
 	@$(BIN)/python -m pytest tests/contracts
