@@ -12,7 +12,7 @@ from infra.http.media_links import MediaLinks
 from infra.ids import IdSource
 from infra.kafka.ports import Appender
 from infra.postgres.outcomes import JobOutcome, KnownAsset, Owner
-from infra.postgres.spending import AccountPlan, Spending
+from infra.postgres.spending import Spending
 from infra.remote.fetch import GuardedFetcher, RemoteFetcher
 from infra.s3.store import ObjectStore
 from infra.sealing.keys import KeyRing
@@ -71,10 +71,6 @@ class ReadSide(Protocol):
 
     async def spending(self, account: str, partition: int) -> Spending | None:
         """What the account has, and the plan in force; None where nobody says."""
-        ...
-
-    async def plan(self, account: str, partition: int) -> AccountPlan | None:
-        """The plan in force and the account's name for it; None where nobody says."""
         ...
 
     async def owner(self, job: str, account: str | None) -> Owner | None:
@@ -163,10 +159,6 @@ class MemoryReadSide:
 
     async def spending(self, account: str, partition: int) -> Spending | None:
         return self.spendings.get(account, self.unopened)
-
-    async def plan(self, account: str, partition: int) -> AccountPlan | None:
-        spending = await self.spending(account, partition)
-        return None if spending is None else spending.account_plan
 
     async def owner(self, job: str, account: str | None) -> Owner | None:
         found = next((owner for owner, name in self.jobs if name == job and account in (None, owner)), None)

@@ -27,7 +27,7 @@ from infra.postgres.outcomes import (
 from infra.postgres.pool import UNAVAILABLE
 from infra.postgres.positions import reached_positions
 from infra.postgres.readers import Reads
-from infra.postgres.spending import AccountPlan, Spending, plan_of, spending_of
+from infra.postgres.spending import Spending, spending_of
 from ingest.envelopes import unavailable
 from ingest.ports import Size
 from schemas.positions import Position
@@ -81,9 +81,6 @@ class PostgresReadSide:
 
     async def spending(self, account: str, partition: int) -> Spending | None:
         return await _answer_or(None, spending_of(self._reads, account, partition))
-
-    async def plan(self, account: str, partition: int) -> AccountPlan | None:
-        return await _answer_or(None, plan_of(self._reads, account, partition))
 
     async def owner(self, job: str, account: str | None) -> Owner | None:
         try:

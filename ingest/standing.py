@@ -19,7 +19,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One job. `cost` None: not decided as far as is known; then `status` is `pending`.
 
     `balance` is what the account can spend after the job's last booking, `position` where that was decided.
-    `windows` is what the account's windows had used after it was accepted; None where only the read models know.
+    `windows` is what the account's windows had used after it was accepted, `plan` and `plan_version` what it was
+    accepted by; None where only the read models know.
     When it was accepted, what came of the job and when (`ended_ms`, UTC ms) is told by replies and by the read model
     alike. The other times, `model`, `params` and `input` are told by the read model alone: None until it was asked.
     """
@@ -47,6 +48,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     params: Mapping[str, Json] | None = None
     input: str | None = None
     windows: tuple[WindowUse, ...] | None = None
+    plan: str | None = None
+    plan_version: int | None = None
 
     @property
     def is_decided(self) -> bool:
@@ -90,6 +93,8 @@ def of_decision(answer: JobDecided, position: str) -> Standing:
         position=position,
         accepted_ms=answer.decided_ms or None,
         windows=answer.windows or None,
+        plan=answer.plan or None,
+        plan_version=answer.plan_version or None,
     )
 
 
@@ -120,4 +125,5 @@ def after_end(before: Standing, end: JobEndedAnswer, position: str) -> Standing:
     )
 
 
-_OF_OUTCOME = tuple(name for name in Standing.__struct_fields__ if name not in ("job", "windows"))
+_TOLD_ALONE = ("job", "windows", "plan", "plan_version")
+_OF_OUTCOME = tuple(name for name in Standing.__struct_fields__ if name not in _TOLD_ALONE)

@@ -18,7 +18,7 @@ class JobDecided(Answer, frozen=True, omit_defaults=True, tag="job-decided"):
     """The job was accepted at `decided_ms` (now, or earlier under the same key; 0 where that is not known).
 
     `position` in the reply is where it was decided. `windows` is what the account's windows have used after it; empty
-    where its plan has none, and in the answer to a repeat.
+    where its plan has none. `plan` and `plan_version` are what it was decided by. All three are left out for a repeat.
     """
 
     job: str
@@ -27,6 +27,8 @@ class JobDecided(Answer, frozen=True, omit_defaults=True, tag="job-decided"):
     balance: int
     decided_ms: int = 0
     windows: tuple[WindowUse, ...] = ()
+    plan: str = ""
+    plan_version: int = 0
 
 
 class GroupDecided(Answer, frozen=True, omit_defaults=True, tag="group-decided"):

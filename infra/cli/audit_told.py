@@ -13,6 +13,8 @@ The format is open to any client. A file of lines, each a JSON object, one for e
 
 More fields are left alone. An answer of 5xx (or 0: none came) says nothing, so nothing is held against the log; nor is
 one of 4xx, but for 402 of a submit and 404 of a cancel or a read, because it says that nothing was put on the log.
+A 202 that came before the decision (of an upload, or with the status `pending`) is held against what was decided then:
+that it was refused, or that it repeats an earlier command and stands for what that one made.
 """
 
 from __future__ import annotations
@@ -71,6 +73,7 @@ class LogFacts:
         self.jobs = shelf.mapping("told jobs", JobFacts)
         self.assets = shelf.mapping("told assets", int)
         self.refused = shelf.mapping("told refusals", str)  # the reason, by the source of the command
+        self.repeats = shelf.mapping("told repeats", str)  # what the first one made, by the source of its repeat
 
     def add(self, event: ev.Event) -> None:
         """Take the next event."""
@@ -93,6 +96,8 @@ class LogFacts:
                 self.assets[asset] = (self.assets.get(asset) or 0) + 1
             case ev.CommandRefused(refusal=refusal):
                 self.refused[_source(event.position)] = str(refusal.__struct_config__.tag)
+            case ev.CommandDuplicate(made=made):
+                self.repeats[_source(event.position)] = made
             case _:
                 pass
 
@@ -138,18 +143,18 @@ def answers(path: Path) -> Iterator[Answer]:
 def confront(path: Path, facts: LogFacts, shelf: Shelf) -> Judged:
     """Hold every answer of the file against the log. The log must be at rest, or younger answers seem to be lost."""
     judged, made = Judged(), shelf.mapping("told keys", str)
-    late = shelf.mapping("told late refusals", bool)
+    never = shelf.mapping("told and never made", bool)
     for answer in answers(path):
-        if _refused_late(answer, facts):
-            late[_named(answer) or ""] = True
+        if _refused_late(answer, facts) or _made_earlier(answer, facts):
+            never[_named(answer) or ""] = True
     for answer in answers(path):
         judged.answers += 1
-        if answer.status == 404 and answer.about is not None and answer.about in late:
+        if answer.status == 404 and answer.about is not None and answer.about in never:
             continue
         found = wrong(answer, facts) if _says_something(answer) else None
         judged.judged += _says_something(answer)
         if found is None:
-            found = _made_twice(answer, made)
+            found = _made_twice(answer, facts, made)
         if found is not None:
             judged.wrong.append(f"{LAW} for {answer.kind} {answer.key} of {answer.user}: {found}; {_as_told(answer)}")
     return judged
@@ -159,8 +164,7 @@ def wrong(answer: Answer, facts: LogFacts) -> str | None:
     """Why the log does not bear the answer out; None when it does."""
     match answer.kind:
         case "upload":
-            times = facts.assets.get(_named(answer) or "") or 0
-            return None if times == 1 else f"it was registered {times} times"
+            return _wrong_upload(answer, facts)
         case "cancel":
             return _wrong_cancel(answer, facts)
         case "read":
@@ -177,10 +181,17 @@ def _says_something(answer: Answer) -> bool:
     return answer.status in (200, 201, 202) or (answer.status == 402 and answer.kind != "upload")
 
 
+def _wrong_upload(answer: Answer, facts: LogFacts) -> str | None:
+    times = facts.assets.get(_made_earlier(answer, facts) or _named(answer) or "") or 0
+    return None if times == 1 or _refused_late(answer, facts) else f"it was registered {times} times"
+
+
 def _wrong_submit(answer: Answer, facts: LogFacts) -> str | None:
     said = facts.jobs.get(_named(answer) or "") or JobFacts()
     if said.accepted != 1:
-        return None if _refused_late(answer, facts) else f"it was accepted {said.accepted} times"
+        earlier = facts.jobs.get(_made_earlier(answer, facts) or "") or JobFacts()
+        decided = _refused_late(answer, facts) or earlier.accepted == 1
+        return None if decided else f"it was accepted {said.accepted} times"
     body = answer.body
     if body.get("cost") not in (None, said.cost):
         return f"it costs {said.cost}"
@@ -234,14 +245,25 @@ def _wrong_refusal(answer: Answer, facts: LogFacts) -> str | None:
 
 
 def _refused_late(answer: Answer, facts: LogFacts) -> bool:
-    """Whether the answer came before the decision (202, pending), which then was a refusal."""
-    pending = answer.status == 202 and isinstance(answer.body, dict) and answer.body.get("status") == "pending"
-    return pending and answer.position is not None and facts.refused.get(_source(answer.position)) is not None
+    """Whether what was asked for was refused after the answer."""
+    return facts.refused.get(_decided_later(answer)) is not None
 
 
-def _made_twice(answer: Answer, made: Any) -> str | None:
+def _made_earlier(answer: Answer, facts: LogFacts) -> str | None:
+    """What a repeat stands for, whose answer came before it was known to be one."""
+    return facts.repeats.get(_decided_later(answer))
+
+
+def _decided_later(answer: Answer) -> str:
+    """Where that was decided whose answer came before; no place where the answer tells the decision itself."""
+    pending = isinstance(answer.body, dict) and answer.body.get("status") == "pending"
+    is_early = answer.status == 202 and (answer.kind == "upload" or pending)
+    return _source(answer.position) if is_early and answer.position is not None else ""
+
+
+def _made_twice(answer: Answer, facts: LogFacts, made: Any) -> str | None:
     """A key makes one thing, however often it is sent."""
-    name = _named(answer)
+    name = _made_earlier(answer, facts) or _named(answer)
     if answer.kind in ("cancel", "read") or answer.status not in (200, 201, 202) or not answer.key or name is None:
         return None
     first = made.setdefault(f"{answer.user} {answer.key}", name)

@@ -24,21 +24,10 @@ SELECT p.plan AS terms, a.product, a.plan, a.since_ms,
             AND status IN ('accepted', 'queued') GROUP BY lane) q) AS waiting
 FROM partitions p LEFT JOIN accounts a ON a.account = $1 WHERE p.partition = $2 AND p.plan IS NOT NULL
 """
-_PLAN = """
-SELECT p.plan AS terms, a.plan
-FROM partitions p LEFT JOIN accounts a ON a.account = $1 WHERE p.partition = $2 AND p.plan IS NOT NULL
-"""
 _plan_decoder = msgspec.json.Decoder(Plan)
 _windows_decoder = msgspec.json.Decoder(list[tuple[str, int, int]])
 _lots_decoder = msgspec.json.Decoder(list[tuple[str, int, int | None, int]])
 _waiting_decoder = msgspec.json.Decoder(dict[str, int])
-
-
-class AccountPlan(msgspec.Struct, frozen=True):
-    """The plan in force, and under which name the account has it; None for one that is not open."""
-
-    plan: Plan
-    name: str | None = None
 
 
 class Spending(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,17 +43,6 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
     windows: Sequence[tuple[str, int, int]] = ()
     lots: Sequence[LotLeft] = ()
     waiting: Mapping[str, int] = {}
-
-    @property
-    def account_plan(self) -> AccountPlan:
-        """The plan alone."""
-        return AccountPlan(self.plan, self.plan_name)
-
-
-async def plan_of(reads: Reads, account: str, partition: int) -> AccountPlan | None:
-    """The account's plan; None while none is in force. Raises asyncpg's errors."""
-    row = await reads.row(_PLAN, account, partition)
-    return None if row is None else AccountPlan(_plan_in_force(row["terms"]), row["plan"])
 
 
 async def spending_of(reads: Reads, account: str, partition: int) -> Spending | None:

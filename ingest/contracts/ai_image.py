@@ -135,16 +135,17 @@ async def _answer(intake: Intake, who: Who, model: str, original: str, standing:
 
 async def _spent(intake: Intake, who: Who, standing: Standing) -> dict[str, Any]:
     """Usage, limits and entitlements after this job; what nobody says now is null."""
-    partition = partition_of(who.account, intake.ports.partitions)
     windows: Sequence[tuple[str, int, int]] | None = None
-    if standing.windows is None and (not standing.is_decided or await _caught_up(intake, standing)):
+    plan, name = intake.ports.plan, standing.plan
+    if standing.windows is not None:
+        windows = [(use.kind, use.start_ms, use.units) for use in standing.windows]
+    if windows is None or standing.plan_version != plan.version:
+        is_current = not standing.is_decided or windows is not None or await _caught_up(intake, standing)
+        partition = partition_of(who.account, intake.ports.partitions)
         spending = await intake.ports.read_side.spending(who.account, partition)
-        found, windows = (None, None) if spending is None else (spending.account_plan, spending.windows)
-    else:
-        found = await intake.ports.read_side.plan(who.account, partition)
-        if standing.windows is not None:
-            windows = [(use.kind, use.start_ms, use.units) for use in standing.windows]
-    plan, name = (intake.ports.plan, None) if found is None else (found.plan, found.name)
+        if spending is not None:
+            plan, name = spending.plan, spending.plan_name
+            windows = windows or (spending.windows if is_current else None)
     terms = plan.terms(who.product, name or who.plan) or AccountTerms()
     usage = wire.unknown_usage(terms)
     if windows is not None:

@@ -58,10 +58,7 @@ def submit_job(draft: Draft, command: cmd.SubmitJob) -> None:
         return
     _accept(draft, priced, terms, plan, None, command.client_waits_until_ms, reuse)
     draw(draft, priced.lane)
-    header = draft.header(account)
-    windows = ledger.used_windows(header, terms, draft.time_ms)
-    answer = JobDecided(command.job, "accepted", priced.cost, header.available, draft.time_ms, windows)
-    draft.answer(draft.envelope.reply, account, answer)
+    _answer(draft, command.job, "accepted", priced.cost, terms, plan)
 
 
 def submit_group(draft: Draft, command: cmd.SubmitGroup) -> None:
@@ -97,6 +94,16 @@ def submit_group(draft: Draft, command: cmd.SubmitGroup) -> None:
         draw(draft, lane)
     answer = GroupDecided(command.group, names, costs, balance, draft.time_ms)
     draft.answer(draft.envelope.reply, account, answer)
+
+
+def _answer(draft: Draft, job: str, status: str, cost: int, terms: AccountTerms, plan: Plan) -> None:
+    """Tell what the account has after the job, and by which plan, so that nobody has to ask the read models."""
+    account = draft.envelope.account
+    header = draft.header(account)
+    windows = ledger.used_windows(header, terms, draft.time_ms)
+    balance, time_ms = header.available, draft.time_ms
+    decided = JobDecided(job, status, cost, balance, time_ms, windows, header.plan, plan.version)
+    draft.answer(draft.envelope.reply, account, decided)
 
 
 def _priced(
@@ -238,12 +245,10 @@ def _reused(draft: Draft, priced: Priced, reuse: str, terms: AccountTerms, plan:
         expires_ms=None if terms.results_ttl_ms is None else draft.time_ms + terms.results_ttl_ms,
     )
     draft.emit(account, reused)
+    _answer(draft, job.job, "succeeded", 0, terms, plan)
     original = live_asset(draft, account, job.input) if job.input is not None else None
     if terms.originals == "purge" and job.input is not None and original is not None:
         end_asset(draft, account, job.input, original, "original-processed")
-    address = draft.envelope.reply
-    windows = ledger.used_windows(header, terms, draft.time_ms)
-    draft.answer(address, account, JobDecided(job.job, "succeeded", 0, header.available, draft.time_ms, windows))
     ended = JobEndedAnswer(
         job.job,
         "succeeded",
@@ -256,5 +261,5 @@ def _reused(draft: Draft, priced: Priced, reuse: str, terms: AccountTerms, plan:
         ended_ms=draft.time_ms,
         reused_of=reused.of,
     )
-    draft.answer(address, account, ended)
+    draft.answer(draft.envelope.reply, account, ended)
     return True

@@ -52,7 +52,7 @@ def _write(path: Path, figures: dict[str, Any]) -> None:
 
 async def _until_done(asked: Asked, faults: Sequence[Fault], root: Path) -> Result:
     """The run; signals end it in order, so that neither processes nor mounts are left."""
-    running = asyncio.ensure_future(run(asked, faults, root / "data", _tell, root / "told.ndjson"))
+    running = asyncio.ensure_future(run(asked, faults, root, _tell))
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, running.cancel)
     return await running

@@ -158,11 +158,9 @@ class Nemesis:
                 assert calm_since < deadline, f"not whole after {WHOLE_LIMIT_S:g} s: {missing}"
 
 
-async def run(
-    asked: Asked, faults: Sequence[Fault], data: Path, tell: Callable[[str], None], told_path: Path | None = None
-) -> Result:
-    """Everything from the start of a stack in ``data`` to its end."""
-    async with Arena(data, faults) as arena:
+async def run(asked: Asked, faults: Sequence[Fault], folder: Path, tell: Callable[[str], None]) -> Result:
+    """Everything from the start of a stack to its end; its data and what clients were told lie in ``folder``."""
+    async with Arena(folder / "data", faults) as arena:
         paid = await _users(arena)
         users = [one.user for one in paid]
         try:
@@ -171,8 +169,6 @@ async def run(
             nemesis, still = await _storm(arena, asked, faults, workload, tell)
             seconds = time.monotonic() - began_s
             after = await generations(arena.settings)
-            if told_path is not None:
-                workload.write(told_path)
             tell(f"judging {len(workload.told)} answers after {seconds:.0f} s")
             return Result(
                 seed=asked.seed,
@@ -183,7 +179,7 @@ async def run(
                 rebalances={group: number - before.get(group, 0) for group, number in after.items()},
                 failed=tuple(nemesis.failed),
                 slowest=tuple(slowest(nemesis.strikes, still.spells)),
-                verdict=await judge(arena.stack, paid, workload.told, workload.silent),
+                verdict=await judge(arena.stack, paid, workload, folder / "told.ndjson"),
             )
         finally:
             for user in users:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from processors.dispatch.planted_fault import VARIABLE
-from tests.chaos.confront import Journal, unfinished
+from tests.chaos.journal import Journal, unfinished
 from tests.chaos.leases import plan_with_short_leases
 from tests.client import Client, ok
 from tests.stack import Stack
@@ -65,11 +65,11 @@ def _lost_and_found(stack: Stack, journal: Journal) -> None:
     """Something was lost indeed, and leases brought it back."""
     log = (stack.data / "logs" / "dispatcher-0.log").read_text(encoding="utf-8")
     lost_items, lost_outcomes = log.count("work item"), log.count("outcome of")
-    ended = [c["reason"] for contents in journal.by_source.values() for c in contents if c["type"] == "attempt-ended"]
-    print(f"\nlost: {lost_items} work items, {lost_outcomes} outcomes; attempts that ended: {dict(Counter(ended))}")
+    ended = journal.attempts_ended
+    print(f"\nlost: {lost_items} work items, {lost_outcomes} outcomes; attempts that ended: {dict(ended)}")
     assert lost_items > 0
     assert lost_outcomes > 0
-    assert ended.count("lease-lost") >= lost_items + lost_outcomes
+    assert ended["lease-lost"] >= lost_items + lost_outcomes
 
 
 async def _books_fit(stack: Stack, users: list[Client], journal: Journal) -> None:

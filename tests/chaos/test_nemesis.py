@@ -22,7 +22,7 @@ COMMANDS_A_SECOND = 10.0
 async def test_every_fault_strikes_and_nothing_is_lost_charged_twice_or_stuck(tmp_path: Path) -> None:
     faults = every_fault()
     asked = Asked(seed=1, strikes=len(faults), commands_a_second=COMMANDS_A_SECOND, at_once=AT_ONCE, each_once=True)
-    result = await run(asked, faults, tmp_path / "data", print, tmp_path / "told.ndjson")
+    result = await run(asked, faults, tmp_path, print)
     print("\n" + text(result))
     met = {strike.fault for strike in result.strikes if strike.counts}
     assert met == {fault.name for fault in faults}

@@ -6,9 +6,11 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from tests.chaos.confront import Journal, confront, unfinished
-from tests.chaos.workload import PRICE, Told
+from infra.cli.audit_told import LAW
+from tests.chaos.journal import Journal, unfinished
+from tests.chaos.workload import PRICE, Workload
 from tests.client import Client
 from tests.stack import Stack
 
@@ -53,32 +55,37 @@ class Verdict:
         return [f"{name}: {line}" for name, found in named.items() for line in found[:5]]
 
 
-async def judge(stack: Stack, paid: Sequence[Paid], told: Sequence[Told], silent: Sequence[str]) -> Verdict:
-    """Wait until no job is live and no slot is taken, then look at everything."""
+async def judge(stack: Stack, paid: Sequence[Paid], workload: Workload, told_path: Path) -> Verdict:
+    """Wait until no job is live and no slot is taken, then look at everything.
+
+    Every answer is written to ``told_path``, and the audit of operators holds it against the log.
+    """
+    workload.write(told_path)
     quiet_after_s, stuck = await _until_quiet(paid)
     journal = await _settled(stack)
     twice = _twice(journal)
     jobs_wrong = unfinished(journal)
     stuck += [job for job in journal.accepted if job not in journal.ends]
     stuck += [f"{job} holds a slot" for job in journal.open_slots]
-    told_audit = await asyncio.to_thread(stack.audit, "--quiet-log")
+    audited = await asyncio.to_thread(stack.audit, "--quiet-log", "--told", str(told_path))
+    violations = [str(line) for line in audited["violations"]]
     drift_units, wrong = 0, []
     for one in paid:
         drift, lines = await _differs(one, journal)
         drift_units += drift
         wrong += lines
     return Verdict(
-        acknowledged=sum(answer.status in (200, 201, 202) for answer in told),
+        acknowledged=sum(answer.status in (200, 201, 202) for answer in workload.told),
         jobs=len(journal.accepted),
         quiet_after_s=round(quiet_after_s, 1),
-        lost=tuple(confront(told, journal)),
+        lost=tuple(line for line in violations if line.startswith(LAW)),
         charged_twice=tuple(twice),
         stuck=tuple(stuck),
         drift_units=drift_units,
-        silent=tuple(silent),
+        silent=(*workload.silent, *workload.strange),
         wrong=(*wrong, *(jobs_wrong if not twice and not stuck else [])),
-        violations=tuple(str(line) for line in told_audit["violations"]),
-        decided_again=told_audit["decided_again"],
+        violations=tuple(line for line in violations if not line.startswith(LAW)),
+        decided_again=audited["decided_again"],
     )
 
 

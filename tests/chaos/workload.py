@@ -23,6 +23,8 @@ from tests.pictures import encoded, scene
 PRICE = 1
 _CATCHES_UP_S = 2.0
 _WEIGHTS = {"echo": 44, "flaky": 8, "broken": 8, "slow": 3, "upscale": 4, "upload": 9, "cancel": 12, "duplicate": 12}
+_EXPECTED = ((200, 201, 202, 402), (200, 202, 404, 409))
+"""Answers of what makes something, and of a cancel."""
 _PICTURE = encoded(scene(40, 30, seed=3))
 
 
@@ -55,13 +57,17 @@ class _Submit:
 
 @dataclass
 class Workload:
-    """Asks ``users`` for commands; `told` holds every answer in the order in which they came."""
+    """Asks ``users`` for commands; `told` holds every answer in the order in which they came.
+
+    `silent` names commands that nobody answered, and `strange` answers that such a command cannot have.
+    """
 
     users: Sequence[Client]
     seed: int
     patience_s: float = 60.0
     told: list[Told] = field(default_factory=list)
     silent: list[str] = field(default_factory=list)
+    strange: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._draw = random.Random(self.seed)
@@ -87,7 +93,7 @@ class Workload:
                 tasks.create_task(self._in(room, f"{self.seed}-{number}"))
 
     def write(self, path: Path) -> None:
-        """Every answer as a line of JSON, for whoever looks into a failure."""
+        """Every answer as a line of JSON, as ``darkroom audit --told`` reads them."""
         with path.open("w", encoding="utf-8") as file:
             for answer in self.told:
                 file.write(json.dumps({**vars(answer), "user": answer.user.subject}) + "\n")
@@ -162,6 +168,8 @@ class Workload:
     ) -> None:
         body: dict[str, Any] = answer.json()
         position = answer.headers.get("darkroom-position")
+        if answer.status_code not in _EXPECTED[kind == "cancel"]:
+            self.strange.append(f"{kind} {key} was answered {answer.status_code} {body}")
         self.told.append(Told(kind, user, key, answer.status_code, body, position, about, asked, seconds))
         if kind == "upload":
             if answer.status_code == 201:  # else it is not decided yet, and a repeat stands for the first one's asset

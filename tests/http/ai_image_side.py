@@ -24,6 +24,8 @@ from tests.pictures import encoded, scene
 PLAN = load_plan(Settings())
 RESULT = StoredObject("acct/job/1", 2048, "aa", "webp", 320, 240)
 RUN = EngineRun("classical_upscale", "1", "req-7")
+TODAY_MS = NOW_MS - NOW_MS % DAY_MS
+MONTH_MS = TODAY_MS - 14 * DAY_MS  # 2027-01-15
 PICTURE = encoded(scene(80, 60))
 Ends = Callable[[str], JobEndedAnswer | None]
 
@@ -38,7 +40,11 @@ def make_enhancer(folder: Path, limits: LimitSettings | None = None) -> Side:
 
 
 def decides(
-    ends: Ends, job: str | None = None, windows: tuple[WindowUse, ...] = ()
+    ends: Ends,
+    job: str | None = None,
+    windows: tuple[WindowUse, ...] = (),
+    plan: str = "",
+    plan_version: int = PLAN.version,
 ) -> Callable[[Envelope], Sequence[AnyAnswer]]:
     """A decider that accepts all; `ends` tells how a job ends, None: not yet. `job` is the one that a repeat gets."""
 
@@ -49,7 +55,8 @@ def decides(
             case SubmitJob() as command:
                 made = job or command.job
                 end = ends(made)
-                return [JobDecided(made, "accepted", 0, 0, windows=windows), *([] if end is None else [end])]
+                decided = JobDecided(made, "accepted", 0, 0, 0, windows, plan, plan_version)
+                return [decided, *([] if end is None else [end])]
             case _:
                 return []
 
@@ -78,9 +85,7 @@ def account(subject: str) -> str:
 
 def used(day: int, month: int = 0, plan_name: str = "default") -> Spending:
     """What the read models say of an account."""
-    today_ms = NOW_MS - NOW_MS % DAY_MS
-    first_ms = today_ms - 14 * DAY_MS  # 2027-01-15
-    return Spending(plan=PLAN, plan_name=plan_name, windows=[("day", today_ms, day), ("month", first_ms, month)])
+    return Spending(plan=PLAN, plan_name=plan_name, windows=[("day", TODAY_MS, day), ("month", MONTH_MS, month)])
 
 
 async def generate(

@@ -17,6 +17,8 @@ from schemas.event_base import WindowUse
 from schemas.replies import AnyAnswer, JobCancelAccepted, Refused
 from schemas.wire import ai_image as wire
 from tests.http.ai_image_side import (
+    MONTH_MS,
+    PLAN,
     account,
     commands,
     decides,
@@ -192,9 +194,18 @@ async def test_the_trail_names_what_was_made_and_changed(side: Side) -> None:
 
 
 async def test_usage_is_what_the_decider_says_and_waits_for_nobody(side: Side) -> None:
+    side.read_side.spendings[account("ada")] = used(5)
+    side.read_side.is_current = False
+    use = WindowUse("month", MONTH_MS, 7)
+    side.decider.script = decides(succeeds, windows=(use,), plan="premium")
+    data = (await generate(side, user(side))).json()["data"]
+    assert data["usage"] == {"used": 7, "limit": 1000, "resetAt": None}
+
+
+async def test_a_plan_that_this_gateway_does_not_have_is_asked_for(side: Side) -> None:
     side.read_side.spendings[account("ada")] = used(5, plan_name="premium")
     side.read_side.is_current = False
-    (_, month_ms, _) = used(0).windows[1]
-    side.decider.script = decides(succeeds, windows=(WindowUse("month", month_ms, 7),))
+    use = WindowUse("month", MONTH_MS, 7)
+    side.decider.script = decides(succeeds, windows=(use,), plan="default", plan_version=PLAN.version + 1)
     data = (await generate(side, user(side))).json()["data"]
     assert data["usage"] == {"used": 7, "limit": 1000, "resetAt": None}

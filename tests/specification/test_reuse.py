@@ -50,7 +50,7 @@ def test_the_same_bytes_and_parameters_give_the_earlier_result() -> None:
     assert then.work == []
     made = JobEndedAnswer("job_2", "succeeded", 0, 9, "asset_2", result_of("job_1"))
     assert then.answers == [
-        ("r", JobDecided("job_2", "succeeded", 0, 9, T0)),
+        ("r", JobDecided("job_2", "succeeded", 0, 9, T0, (), "default", 1)),
         ("r", replace(made, number=4, ended_ms=T0, reused_of="job_1")),
     ]
     assert world.header().captured == 1

@@ -43,7 +43,7 @@ def test_a_job_is_accepted_reserved_and_released() -> None:
         ev.CreditsReserved("job_1", 1, (), 1, 9),
         released("job_1"),
     ]
-    assert then.answers == [("r", JobDecided("job_1", "accepted", 1, 9, T0))]
+    assert then.answers == [("r", JobDecided("job_1", "accepted", 1, 9, T0, (), "default", 1))]
     (item,) = then.work
     assert (item.job, item.attempt, item.account, item.engine) == ("job_1", 1, ANNA, "echo")
     assert (item.lease_until_ms, item.run_until_ms, item.lease_ms) == (T0 + 60_000, T0 + 180_000, 15_000)
@@ -71,7 +71,7 @@ def test_parameters_add_to_the_price(scale: int, cost: int) -> None:
         cost=cost,
         reply=cmd.ReplyAddress(GATEWAY, "r"),
     )
-    assert then.answers == [("r", JobDecided("job_1", "accepted", cost, 10 - cost, T0))]
+    assert then.answers == [("r", JobDecided("job_1", "accepted", cost, 10 - cost, T0, (), "default", 1))]
     assert then.work[0].input == PICTURE
     assert then.work[0].params == {"scale": scale}
     assert then.work[0].sealed == "s"
@@ -118,7 +118,7 @@ def test_the_answer_tells_what_the_windows_have_used_and_a_repeats_does_not() ->
     month_ms = start_ms - (world.header().windows[0].start_ms - world.header().windows[1].start_ms)
     then = world.when(submit("job_2"), reply="r", key=("k", "f"))
     used = (ev.WindowUse("day", start_ms, 2), ev.WindowUse("month", month_ms, 2))
-    assert then.answers == [("r", JobDecided("job_2", "accepted", 1, 8, T0, used))]
+    assert then.answers == [("r", JobDecided("job_2", "accepted", 1, 8, T0, used, "default", 1))]
     again = world.given(submit("job_2"), key=("k", "f")).when(submit("job_3"), reply="r", key=("k", "f"))
     assert again.answers == [("r", JobDecided("job_2", "accepted", 1, 8, T0))]
 

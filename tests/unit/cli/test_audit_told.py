@@ -25,11 +25,15 @@ STORY: tuple[ev.AnyEvent, ...] = (
     ev.CommandRefused("submit-job", InsufficientCredits(3, 1), "job_r"),
     accepted("job_c"),
     ev.JobCanceled("job_c", 7, None),
+    ev.CommandDuplicate("cmd_2", "0.0.0.0", "job_a", None, "job_d"),
+    ev.CommandDuplicate("cmd_3", "0.4.0.0", "asset_b", None, "asset_d"),
+    ev.CommandDuplicate("cmd_4", "0.0.0.0", "job_e", None, "job_d"),
 )
 """One event a command: its place in the story is its offset."""
 
 BODY: dict[str, Any] = {"id": "job_a", "status": "accepted", "cost": 3, "balance": 7, "position": "0.0.0.0"}
 ENDED: dict[str, Any] = {**BODY, "status": "succeeded", "position": "0.3.0.0", "result": {"asset": "asset_a"}}
+REPEAT: dict[str, Any] = {"id": "job_d", "status": "pending", "cost": None, "balance": None}
 PENDING: dict[str, Any] = {"id": "job_r", "status": "pending", "cost": None, "balance": None}
 
 
@@ -55,7 +59,10 @@ TRUE = [
     submit(200, ENDED, "0.3.0.0"),
     submit(402, {}, "0.5.0.0"),
     submit(202, PENDING, "0.5.0.0"),
+    submit(202, REPEAT, "0.8.0.0"),
     Answer("upload", 201, "ada", "other", {"id": "asset_b"}),
+    Answer("upload", 202, "ada", "other", {"id": "asset_d"}, "0.9.0.0"),
+    Answer("upload", 202, "ada", "more", {"id": "asset_r"}, "0.5.0.0"),
     Answer("cancel", 200, "ada", "x", {}, None, "job_c"),
     Answer("cancel", 409, "ada", "y", {}, None, "job_a"),
     Answer("cancel", 404, "ada", "z", {}, None, "job_z"),
@@ -73,7 +80,12 @@ LIES = [
     submit(200, {**ENDED, "result": {"asset": "asset_c"}}),
     submit(402, {}, "0.0.0.0"),
     submit(202, PENDING, "0.4.0.0"),
+    submit(202, REPEAT, "0.4.0.0"),
+    submit(202, REPEAT, "0.10.0.0"),
+    submit(202, {**REPEAT, "status": "accepted"}, "0.8.0.0"),
     Answer("upload", 201, "ada", "k", {"id": "asset_c"}),
+    Answer("upload", 202, "ada", "k", {"id": "asset_d"}, "0.8.1.0"),
+    Answer("upload", 201, "ada", "k", {"id": "asset_d"}, "0.9.0.0"),
     Answer("cancel", 200, "ada", "k", {}, None, "job_a"),
     Answer("cancel", 404, "ada", "k", {}, None, "job_a"),
     read("accepted", "0.1.0.0"),
@@ -110,11 +122,15 @@ def test_a_key_makes_one_thing_and_what_says_nothing_is_not_judged(tmp_path: Pat
         {"kind": "echo", "status": 422, "body": {}},
         {**told, "body": PENDING, "position": "0.5.0.0", "key": "late"},
         {"kind": "cancel", "status": 404, "about": "job_r", "body": {}},
+        {**told, "body": REPEAT, "position": "0.8.0.0"},
+        {"kind": "cancel", "status": 404, "about": "job_d", "body": {}},
+        {**told, "body": REPEAT, "position": "0.8.0.0", "key": "late"},
     ]
     with Spill() as shelf:
         judged = confront(_file(tmp_path, *lines), facts, shelf)
-    assert (judged.answers, judged.judged) == (8, 5)
-    (line,) = judged.wrong
+    assert (judged.answers, judged.judged) == (11, 7)
+    line, beside = judged.wrong
+    assert "told-stands-on-the-log for echo late of ada: its key made job_r before" in beside
     assert line.startswith("what-was-told-stands-on-the-log for echo k of ada: its key made job_a before; told 202")
 
 
