@@ -199,8 +199,7 @@ class Sweep:
         self.wrong += unfinished(journal)
         record = await asyncio.to_thread(lambda: Record.of(self.stack.each_event()))
         self.wrong += record.outstanding([*on.people, *on.newcomers])
-        told = self.stack.data / "told.ndjson"
-        workload.write(told)
+        told = workload.write(self.stack.data / "told.ndjson")
         self.wrong += (await asyncio.to_thread(self.stack.audit, "--quiet-log", "--told", str(told)))["violations"]
         charged = sum(map(len, journal.charges.values()))
         answers = len(workload.told) + len(on.asker.answered)

@@ -92,11 +92,12 @@ class Workload:
                 due_s = max(due_s + 1 / a_second, time.monotonic() - _CATCHES_UP_S)
                 tasks.create_task(self._in(room, f"{self.seed}-{number}"))
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path) -> Path:
         """Every answer as a line of JSON, as ``darkroom audit --told`` reads them."""
         with path.open("w", encoding="utf-8") as file:
             for answer in self.told:
                 file.write(json.dumps({**vars(answer), "user": answer.user.subject}) + "\n")
+        return path
 
     async def _in(self, room: asyncio.Semaphore, key: str) -> None:
         try:
