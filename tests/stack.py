@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,8 +32,11 @@ _PROGRAM = (sys.executable, "-m", "infra.cli.main")
 class Stack:
     """One ``darkroom up`` on a data directory of its own; it may be stopped, killed and started again."""
 
-    def __init__(self, data: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, data: Path, environment: Mapping[str, str] | None = None, only: Sequence[str] | None = None
+    ) -> None:
         self.data = data
+        self._only = () if only is None else ("--only", ",".join(only))
         self.port = free_ports(1, frozenset())[0]
         self.url = f"http://127.0.0.1:{self.port}"
         self._mark = uuid.uuid4().hex
@@ -44,7 +47,7 @@ class Stack:
     def start(self, ready_limit_s: float = READY_LIMIT_S) -> float:
         """Start and wait for ``ready``; the seconds that took."""
         started = time.monotonic()
-        argv = (*_PROGRAM, "up", "--port", str(self.port), "--data", str(self.data))
+        argv = (*_PROGRAM, "up", "--port", str(self.port), "--data", str(self.data), *self._only)
         with self._errors.open("a") as errors:
             self._up = subprocess.Popen(
                 argv, env=self._environment, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True

@@ -85,11 +85,11 @@ class Answers:
     ) -> None:
         await self._consumer.stop()
 
-    async def wait_for(self, count: int) -> float:
+    async def wait_for(self, count: int, limit_s: float = LIMIT_S) -> float:
         """The monotonic time at which `count` commands had been answered, each once and each with yes."""
         correlations: list[str] = []
         yes = 0
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(limit_s):
             while len(correlations) < count:
                 for records in (await self._consumer.getmany(timeout_ms=200)).values():
                     for record in records:

@@ -25,11 +25,13 @@ _READY_LIMIT_S = 600.0
 class Arena:
     """A stack that is up while the context is entered, with the detours that ``faults`` need.
 
-    ``stack`` is spoken to directly, as an operator does; its workers go through the detours.
+    ``stack`` is spoken to directly, as an operator does; its workers go through the detours. What it leaves for a while
+    on disk lies in ``temporary``.
     """
 
     def __init__(self, data: Path, faults: Sequence[Fault], environment: Mapping[str, str] | None = None) -> None:
         self._data, self._environment = data, environment or {}
+        self.temporary = data.with_name(f"{data.name}.temporary")
         self._detours: dict[str, Detour] = {f.detour.server: f.detour for f in faults if f.detour is not None}
         self._prepared = [fault for fault in faults if isinstance(fault, Prepared)]
         self._exits = AsyncExitStack()
@@ -52,7 +54,8 @@ class Arena:
             ports[server] = await detour.open(lambda server=server: self.port_of(server))  # type: ignore[misc]
             self._exits.push_async_callback(detour.close)
         detours = {VARIABLE: json.dumps(ports)} if ports else {}
-        environment = {**arming.ENVIRONMENT, **self._environment, **detours}
+        self.temporary.mkdir(parents=True, exist_ok=True)
+        environment = {**arming.ENVIRONMENT, "TMPDIR": str(self.temporary), **self._environment, **detours}
         self.stack = Stack(self._data, environment)
         self._exits.push_async_callback(asyncio.to_thread, self.stack.kill)
         await asyncio.to_thread(self.stack.start, _READY_LIMIT_S)

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from tests.chaos.arena import Arena
 from tests.chaos.faults.fault import Fault
+from tests.chaos.footprint import Footprint, quarters
 from tests.chaos.generations import generations
 from tests.chaos.standstill import Standstill
 from tests.chaos.table import OWNERS, Result, Strike, groups, slowest, standstills, totals
@@ -166,7 +167,8 @@ async def run(asked: Asked, faults: Sequence[Fault], folder: Path, tell: Callabl
         try:
             workload = Workload(users, asked.seed, PATIENCE_S)
             began_s, before = time.monotonic(), await generations(arena.settings)
-            nemesis, still = await _storm(arena, asked, faults, workload, tell)
+            footprint = Footprint(arena)
+            nemesis, still = await _storm(arena, asked, faults, workload, tell, footprint)
             seconds = time.monotonic() - began_s
             after = await generations(arena.settings)
             tell(f"judging {len(workload.told)} answers after {seconds:.0f} s")
@@ -179,6 +181,7 @@ async def run(asked: Asked, faults: Sequence[Fault], folder: Path, tell: Callabl
                 rebalances={group: number - before.get(group, 0) for group, number in after.items()},
                 failed=tuple(nemesis.failed),
                 slowest=tuple(slowest(nemesis.strikes, still.spells)),
+                footprint=quarters(footprint.samples),
                 verdict=await judge(arena.stack, paid, workload, folder / "told.ndjson"),
             )
         finally:
@@ -195,13 +198,19 @@ async def _users(arena: Arena) -> list[Paid]:
 
 
 async def _storm(
-    arena: Arena, asked: Asked, faults: Sequence[Fault], workload: Workload, tell: Callable[[str], None]
+    arena: Arena,
+    asked: Asked,
+    faults: Sequence[Fault],
+    workload: Workload,
+    tell: Callable[[str], None],
+    footprint: Footprint,
 ) -> tuple[Nemesis, Standstill]:
     """Load and strikes side by side, until the nemesis has had enough and every command is answered."""
     still = Standstill(arena.settings)
     nemesis = Nemesis(arena, faults, random.Random(asked.seed), still)
     async with asyncio.TaskGroup() as tasks:
-        beside = [tasks.create_task(still.watch()), tasks.create_task(_tell(nemesis, workload, tell))]
+        watching = (still.watch(), footprint.watch(), _tell(nemesis, workload, tell))
+        beside = [tasks.create_task(one) for one in watching]
         striking = tasks.create_task(nemesis.run(asked, time.monotonic()))
         loading = tasks.create_task(workload.run(_ENDLESS, asked.commands_a_second, enough=striking.done))
         await asyncio.wait([striking, loading])

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tests.chaos.faults.fault import Kind
+from tests.chaos.footprint import growing
 from tests.chaos.standstill import Spell
 from tests.chaos.verdict import Verdict
 
 BOUNDS_P99_S: Mapping[str, float] = {"dead worker": 3.0, "hanging worker": 10.0, "lost host": 10.0}
 """Within which partitions of an owner that was struck alone have to move on."""
+FLAT_FROM_S = 1_800.0
 OWNERS: tuple[Kind, ...] = ("dead worker", "hanging worker", "lost host", "clean restart")
 """Kinds of faults of processors, who own partitions."""
 
@@ -72,6 +74,8 @@ class Result:
     standstill: Mapping[str, Still]
     rebalances: Mapping[str, int]
     verdict: Verdict
+    footprint: Mapping[str, tuple[float, float, float, float]] = field(default_factory=dict)
+    """Medians of the quarters of the run."""
     failed: tuple[str, ...] = ()
     """Strikes that could not be carried out as they should."""
     slowest: tuple[str, ...] = ()
@@ -92,7 +96,12 @@ class Result:
 
     @property
     def holds(self) -> bool:
-        return self.verdict.holds and not self.too_long and not self.failed
+        return self.verdict.holds and not self.too_long and not self.failed and not self.swelling
+
+    @property
+    def swelling(self) -> list[str]:
+        """What was not flat, in a run long enough to tell."""
+        return growing(self.footprint) if self.seconds >= FLAT_FROM_S else []
 
 
 def totals(strikes: Iterable[Strike]) -> Counter[str]:
@@ -154,6 +163,7 @@ def text(result: Result) -> str:
             (f"standstill, {kind}", f"p50 {s.p50_s:.2f} s, p99 {s.p99_s:.2f} s, max {s.max_s:.2f} s ({s.strikes})")
             for kind, s in sorted(result.standstill.items(), key=lambda item: item[0] not in OWNERS)
         ),
+        *((name, " ".join(f"{one:.0f}" for one in found)) for name, found in result.footprint.items()),
     ]
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:<{width}}  {value}" for name, value in rows]
@@ -163,6 +173,7 @@ def text(result: Result) -> str:
             *result.slowest,
             *verdict.lines(),
             *result.too_long,
+            *result.swelling,
             *result.failed,
             "holds" if result.holds else "DOES NOT HOLD",
         ]
@@ -182,6 +193,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "rebalances": dict(result.rebalances),
         "verdict": verdict,
         "standstill": {kind: found.as_json() for kind, found in result.standstill.items()},
+        "footprint": {name: [round(one, 1) for one in found] for name, found in result.footprint.items()},
         "slowest": list(result.slowest),
         "failed_strikes": list(result.failed),
         "holds": result.holds,

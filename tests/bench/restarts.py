@@ -1,0 +1,236 @@
+"""How long starts and takeovers last as accounts grow: ``python -m tests.bench.restarts [--accounts 1000,...]``.
+
+Kafka and processors run as ``darkroom up`` runs them. The stack grows to each number of accounts by commands that its
+own processor decides: each account gets credits, one in ten of them credits that expire and so a timer. Then, some
+rounds each:
+
+    cold start   everything is stopped and the page cache dropped (where that is allowed); from ``up`` on one processor
+    warm start   Kafka runs on; from the moment when the only processor is told to end
+    takeover     two processors run; from the kill (-9) of one that holds partitions
+
+Each lasts until every partition has decided a submit that was sent when it could be. Memory is that of a processor that
+holds all partitions and has just read their state.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+import psutil
+import pygal
+
+from infra.local.layout import Layout
+from infra.local.stack import settings_of
+from infra.settings import Settings
+from schemas import topics
+from schemas.codec import pack_items
+from schemas.commands import Envelope, GrantCredits, ReplyAddress, SubmitJob, encode_command
+from schemas.identifiers import partition_of
+from tests.bench.decide import Answers
+from tests.bench.measure import Spread, spread
+from tests.bench.report import machine
+from tests.bench.topics import append_records
+from tests.stack import Stack
+
+PLOT = Path(__file__).with_name("restarts.svg")
+RESULTS = Path(__file__).with_name("restarts.json")
+ACCOUNTS = (1_000, 100_000, 1_000_000)
+ROUNDS = 3
+GATEWAY = "gw_bench"
+CHUNK = 50_000
+COMMANDS_A_RECORD = 100
+SETTLES_S = 8.0
+LIMIT_S = 600.0
+_EXPIRES_MS = 4_000_000_000_000
+_SENT_MS = 1_800_000_000_000
+_PLAN = Path(__file__).with_name("plan.toml")
+_DROP_CACHES = Path("/proc/sys/vm/drop_caches")
+
+
+class Size(msgspec.Struct, frozen=True):
+    """The figures at a number of accounts: seconds, and MiB resident."""
+
+    accounts: int
+    cold_s: Spread
+    warm_s: Spread
+    takeover_s: Spread
+    memory_mib: Spread
+
+
+class Growing:
+    """One data directory that grows, served by one or two processors."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._accounts = 0
+        self._probes = 0
+
+    @contextmanager
+    def serving(self, processors: int) -> Iterator[Stack]:
+        """Kafka and so many processors, up."""
+        names = ("kafka", *(f"processor-{number}" for number in range(processors)))
+        stack = Stack(self._data, {"DARKROOM_PLAN_PATH": str(_PLAN)}, only=names)
+        stack.start(LIMIT_S)
+        try:
+            yield stack
+            stack.stop()
+        finally:
+            stack.kill()
+
+    @property
+    def _settings(self) -> Settings:
+        return settings_of(Layout(self._data))
+
+    async def grow(self, to: int) -> float:
+        """Open accounts until there are so many; the commands that were decided a second."""
+        started, before = time.monotonic(), self._accounts
+        while self._accounts < to:
+            count = min(CHUNK, to - self._accounts)
+            await append_records(self._settings, topics.COMMANDS, _grants(self._accounts, count, self._settings))
+            self._accounts += count
+            await self.decided()
+        return (to - before) / (time.monotonic() - started)
+
+    async def decided(self) -> None:
+        """Return when every partition has decided a submit that is sent now."""
+        settings = self._settings
+        self._probes += 1
+        async with Answers(settings) as answers:
+            probes = {number: [self._probe(number, settings)] for number in range(settings.partitions)}
+            await append_records(settings, topics.COMMANDS, probes)
+            await answers.wait_for(settings.partitions, LIMIT_S)
+
+    def _probe(self, partition: int, settings: Settings) -> bytes:
+        """A submit of one job, for an account of the partition that is there from the beginning."""
+        oldest = map(_account, range(min(ACCOUNTS)))
+        account = next(name for name in oldest if partition_of(name, settings.partitions) == partition)
+        unique = f"{os.getpid():08d}{partition:02d}{self._probes:016d}"
+        command = SubmitJob(f"job_{unique}", "sandbox/echo", {"seed": 1})
+        reply = ReplyAddress(GATEWAY, unique)
+        envelope = Envelope(f"cmd_{unique}", account, "darkroom", command, _SENT_MS, reply=reply)
+        return pack_items([encode_command(envelope)])
+
+    async def starts(self, rounds: int) -> tuple[list[float], list[float], list[float]]:
+        """Seconds of cold and of warm starts, and MiB."""
+        cold_s, warm_s, memory_mib = [], [], []
+        for _ in range(rounds):
+            _drop_page_cache()
+            began = time.monotonic()
+            with self.serving(1) as stack:
+                await self.decided()
+                cold_s.append(time.monotonic() - began)
+                memory_mib.append(psutil.Process(_pid(stack, "processor-0")).memory_info().rss / (1 << 20))
+                began = time.monotonic()
+                os.kill(_pid(stack, "processor-0"), signal.SIGTERM)
+                await self.decided()
+                warm_s.append(time.monotonic() - began)
+        return cold_s, warm_s, memory_mib
+
+    async def takeovers(self, rounds: int) -> list[float]:
+        """Seconds until all partitions decide again after one of two processors was killed, each in turn."""
+        seconds = []
+        with self.serving(2) as stack:
+            for number in range(rounds):
+                await self.decided()
+                await asyncio.sleep(SETTLES_S)  # a member that came back has its share again
+                await self.decided()
+                began = time.monotonic()
+                os.kill(_pid(stack, f"processor-{number % 2}"), signal.SIGKILL)
+                await self.decided()
+                seconds.append(time.monotonic() - began)
+                await asyncio.to_thread(stack.wait_healthy)
+        return seconds
+
+
+def _account(number: int) -> str:
+    return f"acct_bench{number:021d}"
+
+
+def _grants(first: int, count: int, settings: Settings) -> dict[int, list[bytes]]:
+    """Records of grants for new accounts, by partition."""
+    by_partition: dict[int, list[bytes]] = {partition: [] for partition in range(settings.partitions)}
+    for number in range(first, first + count):
+        account = _account(number)
+        command = GrantCredits(1_000, "bench", _EXPIRES_MS if number % 10 == 0 else None)
+        envelope = Envelope(f"cmd_{number:026d}", account, "darkroom", command, _SENT_MS)
+        by_partition[partition_of(account, settings.partitions)].append(encode_command(envelope))
+    return {
+        partition: [pack_items(of[at : at + COMMANDS_A_RECORD]) for at in range(0, len(of), COMMANDS_A_RECORD)]
+        for partition, of in by_partition.items()
+    }
+
+
+def _pid(stack: Stack, name: str) -> int:
+    pid = stack.status()[name]["pid"]
+    assert isinstance(pid, int), f"{name} does not run"
+    return pid
+
+
+def _drop_page_cache() -> None:
+    os.sync()
+    with suppress(OSError):
+        _DROP_CACHES.write_text("3", encoding="ascii")
+
+
+def markdown(sizes: Sequence[Size]) -> str:
+    """The table: medians [least-greatest]."""
+    lines = ["| accounts | cold start, s | warm start, s | takeover, s | processor, MiB |", "|---|---|---|---|---|"]
+    for size in sizes:
+        told = (size.cold_s, size.warm_s, size.takeover_s, size.memory_mib)
+        lines.append(f"| {size.accounts:,} | " + " | ".join(one.text() for one in told) + " |")
+    return "\n".join(lines)
+
+
+def plot(sizes: Sequence[Size], path: Path) -> None:
+    """Seconds against accounts, as SVG."""
+    style = pygal.style.CleanStyle(background="white", plot_background="white", font_family="sans-serif")
+    chart = pygal.Line(style=style, width=720, height=360, js=(), legend_at_bottom=True, include_x_axis=True)
+    chart.title, chart.x_title, chart.y_title = "Seconds until every partition decides", "accounts", "seconds (median)"
+    chart.x_labels = [f"{size.accounts:,}" for size in sizes]
+    chart.add("cold start", [round(size.cold_s.median, 2) for size in sizes])
+    chart.add("warm start", [round(size.warm_s.median, 2) for size in sizes])
+    chart.add("takeover after kill -9", [round(size.takeover_s.median, 2) for size in sizes])
+    chart.render_to_file(str(path))
+
+
+async def _measured(growing: Growing, accounts: int, rounds: int) -> Size:
+    with growing.serving(1):
+        rate = await growing.grow(accounts)
+    print(f"grown to {accounts:,} accounts at {rate:,.0f} commands/s", file=sys.stderr, flush=True)
+    cold_s, warm_s, memory_mib = await growing.starts(rounds)
+    takeover_s = await growing.takeovers(rounds)
+    return Size(accounts, spread(cold_s), spread(warm_s), spread(takeover_s), spread(memory_mib))
+
+
+def main() -> int:
+    """Run it, print the table, and write it with its plot where asked to."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.restarts")
+    parser.add_argument("--accounts", default=",".join(map(str, ACCOUNTS)))
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name} and {PLOT.name}")
+    given = parser.parse_args()
+    sizes = []
+    with tempfile.TemporaryDirectory(prefix="darkroom-restarts-", ignore_cleanup_errors=True) as folder:
+        growing = Growing(Path(folder) / "data")
+        for accounts in map(int, given.accounts.split(",")):
+            sizes.append(asyncio.run(_measured(growing, accounts, given.rounds)))
+            print(markdown(sizes[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
+    print(f"{given.rounds} rounds each on {machine()}\n\n{markdown(sizes)}")
+    if given.write:
+        RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(sizes), indent=1) + b"\n")
+        plot(sizes, PLOT)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
