@@ -32,7 +32,7 @@ class SeededIds:
     """The same identifiers in the same order for the same seed; for tests and simulations only."""
 
     def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)  # nosec B311 - for tests and simulations
+        self._random = random.Random(seed)  # nosec B311 # for tests and simulations
 
     def mint(self, prefix: str) -> str:
         return _render(prefix, self._random.getrandbits(_BITS))

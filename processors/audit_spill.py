@@ -90,11 +90,11 @@ class SpilledMapping(MutableMapping[str, V]):
         self._changed: set[str] = set()
         self._has_rows = False
         connection.execute(f"CREATE TABLE {table} (k TEXT PRIMARY KEY, v BLOB NOT NULL) WITHOUT ROWID")
-        self._select = f"SELECT v FROM {table} WHERE k = ?"  # nosec B608 - the name is the program's own
-        self._replace = f"INSERT OR REPLACE INTO {table} VALUES (?, ?)"  # nosec B608 - the same
-        self._delete = f"DELETE FROM {table} WHERE k = ?"  # nosec B608 - the same
-        self._count = f"SELECT count(*) FROM {table}"  # nosec B608 - the same
-        self._range = f"SELECT k, v FROM {table} WHERE k >= ? ORDER BY k"  # nosec B608 - the same
+        self._select = f"SELECT v FROM {table} WHERE k = ?"
+        self._replace = f"INSERT OR REPLACE INTO {table} VALUES (?, ?)"
+        self._delete = f"DELETE FROM {table} WHERE k = ?"
+        self._count = f"SELECT count(*) FROM {table}"
+        self._range = f"SELECT k, v FROM {table} WHERE k >= ? ORDER BY k"
 
     def __getitem__(self, key: str) -> V:
         value = self._hot[key] if key in self._hot else self._load(key)

@@ -132,7 +132,7 @@ class _Sample:
 
     def __init__(self, size: int | None) -> None:
         self._size = size
-        self._draw = random.Random(0)  # nosec B311 - a sample, no secret
+        self._draw = random.Random(0)  # nosec B311 # a sample, no secret
         self._kept: list[tuple[str, Owed]] = []
         self._forced: list[tuple[str, Owed]] = []
         self._seen = 0

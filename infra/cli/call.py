@@ -28,7 +28,7 @@ def call(layout: Layout, stack: StackFile, path: str, body: dict[str, object] | 
         method="POST",
     )
     try:
-        with urllib.request.urlopen(request, timeout=_LIMIT_S) as answer:  # nosec B310 - the URL of our own stack
+        with urllib.request.urlopen(request, timeout=_LIMIT_S) as answer:  # nosec B310 # the URL of our own stack
             content: dict[str, Any] = json.loads(answer.read() or b"{}")
             return content
     except urllib.error.HTTPError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-import subprocess  # nosec B404 - our own programs, no shell
+import subprocess  # nosec B404 # our own programs, no shell
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ def own_stack(layout: Layout) -> Iterator[None]:
     """Run ``darkroom up`` on the data directory while the block runs. Its progress goes to standard error."""
     (port,) = free_ports(1)
     argv = (sys.executable, "-m", "infra.cli.main", "up", "--port", str(port), "--data", str(layout.root))
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, start_new_session=True) as up:  # nosec B603 - ours
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, start_new_session=True) as up:  # nosec B603 # ours
         try:
             assert up.stdout is not None
             line = up.stdout.readline()

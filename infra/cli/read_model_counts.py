@@ -47,7 +47,7 @@ UNION ALL SELECT 'archived', originator_id, max(originator_version) FROM stored_
 """
 
 _ORDER = 'ORDER BY account COLLATE "C", what COLLATE "C"'
-SELECT = f"SELECT account, what, n FROM ({_COUNTED}) AS c(what, account, n) WHERE n <> 0 {_ORDER}"  # nosec B608
+SELECT = f"SELECT account, what, n FROM ({_COUNTED}) AS c(what, account, n) WHERE n <> 0 {_ORDER}"
 """What stands in the tables of all models, by account and what is counted, in that order."""
 
 OF_MODEL = {what: model for model, kinds in BY_MODEL.items() for what in kinds}

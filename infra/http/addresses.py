@@ -17,7 +17,7 @@ from typing import Any
 
 from starlette.types import Scope
 
-SECRET = "address.key"  # nosec B105 - a file's name, no secret
+SECRET = "address.key"  # nosec B105 # a file's name, no secret
 UNKNOWN = "unknown"
 _CHARS = 26  # 130 bits in base32
 _CACHED_MAX = 10_000

@@ -14,7 +14,7 @@ from infra.http.tokens import read_secret
 from infra.settings import Settings
 
 _SIGNATURE_BYTES = 16
-_SECRET = "link.key"  # nosec B105 - a file's name, no secret
+_SECRET = "link.key"  # nosec B105 # a file's name, no secret
 _DERIVED_FOR = b"darkroom api signing"
 
 

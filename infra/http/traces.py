@@ -11,7 +11,7 @@ from starlette.types import Scope
 _FORM = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _NO_TRACE = "0" * 32
 _NO_SPAN = "0" * 16
-_random = random.Random()  # nosec B311 - seeded by the system; trace ids must be unlike each other, not unguessable
+_random = random.Random()  # nosec B311 # seeded by the system; trace ids must be unlike each other, not unguessable
 
 
 class Trace(NamedTuple):

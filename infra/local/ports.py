@@ -31,7 +31,7 @@ def free_ports(count: int, taken: frozenset[int] = frozenset()) -> tuple[int, ..
     for _ in range(_TRIES + 20 * count):
         if len(found) == count:
             break
-        port = random.randint(_LOWEST, highest)  # nosec B311 - a port is no secret
+        port = random.randint(_LOWEST, highest)  # nosec B311 # a port is no secret
         if port not in taken and port not in found and is_free(port):
             found.append(port)
     if len(found) < count:

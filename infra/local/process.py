@@ -11,7 +11,7 @@ import asyncio
 import ctypes
 import os
 import signal
-import subprocess  # nosec B404 - our own programs, no shell
+import subprocess  # nosec B404 # our own programs, no shell
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +47,7 @@ class Child:
 
     def __init__(self, command: Command, log: Path) -> None:
         with log.open("ab") as output:
-            self._popen = subprocess.Popen(  # nosec B603 - a list of ours, no shell
+            self._popen = subprocess.Popen(  # nosec B603 # a list of ours, no shell
                 command.argv,
                 env=dict(command.environment),
                 cwd=command.working_dir,
@@ -96,7 +96,7 @@ class Child:
 
 def run_as(command: Command) -> subprocess.CompletedProcess[str]:
     """Run a short command to its end with the same precautions; output is captured."""
-    return subprocess.run(  # nosec B603 - a list of ours, no shell
+    return subprocess.run(  # nosec B603 # a list of ours, no shell
         command.argv,
         env=dict(command.environment),
         cwd=command.working_dir,

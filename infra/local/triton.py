@@ -21,7 +21,7 @@ from infra.local.process import Command, inherited
 REPOSITORY = Path(__file__).resolve().parents[1] / "triton" / "models"
 _ONNX = REPOSITORY.parent / "onnx_models" / "onnx_images"
 _HOST = "127.0.0.1"
-_SHARED_MEMORY = Path("/dev/shm")  # nosec B108 - where Triton keeps its regions
+_SHARED_MEMORY = Path("/dev/shm")  # nosec B108 # where Triton keeps its regions
 _MODULES = ("numpy", "numpy.libs", "cv2", "opencv_python_headless.libs", "onnxruntime")
 _LIBRARY = "libpython3.11.so.1.0"
 

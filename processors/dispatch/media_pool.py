@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import subprocess  # nosec B404 - our own programs, no shell
+import subprocess  # nosec B404 # our own programs, no shell
 import sys
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -159,7 +159,7 @@ class _Worker:
         with theirs:
             command = [sys.executable, "-m", "processors.dispatch.media_worker", str(theirs.fileno())]
             environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
-            self.process = subprocess.Popen(  # nosec B603 - a list of ours, no shell
+            self.process = subprocess.Popen(  # nosec B603 # a list of ours, no shell
                 command, env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
             )
 

@@ -25,7 +25,7 @@ class Loss:
 
     def __init__(self, share: float, seed: int) -> None:
         self._share = share
-        self._draw = random.Random(seed)  # nosec B311 - a seeded draw, no secret
+        self._draw = random.Random(seed)  # nosec B311 # a seeded draw, no secret
 
     def takes(self, what: str) -> bool:
         """Whether this one gets lost."""

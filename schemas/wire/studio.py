@@ -103,7 +103,7 @@ SIGN_IN = Described(
     answers={200: shown.LoginAnswer},
     errors=(400, 401, 403, 429, 500, 502, 503),
     body=LOGIN_BODY,
-    example={"username": "admin", "password": "…"},  # nosec B105 - an example of a form
+    example={"username": "admin", "password": "…"},  # nosec B105 # an example of a form
     limits=(Limit("studio-login", 10, MINUTE_S, "address"),),
 )
 SIGN_OUT = Described(
