@@ -25,7 +25,12 @@ from tests.chaos.faults.kafka_wire import API_KEYS, KafkaDetour, Wire
 from tests.chaos.faults.processes import Freeze, Kill, LoseHost, Restart
 from tests.chaos.faults.registry import every_fault
 
-IDLE = (sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)")
+IDLE = (
+    sys.executable,
+    "-c",
+    # Whoever is started in the background by a shell without jobs ignores SIGINT, and so do its children.
+    "import signal, time; signal.signal(signal.SIGINT, signal.SIG_DFL); print('up', flush=True); time.sleep(600)",
+)
 WRITES = (
     sys.executable,
     "-c",
