@@ -8,15 +8,13 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from infra import failpoints
 from infra.http.answers import JsonAnswer
 from infra.http.auth import caller_of
 from infra.http.documents import asset_document
 from infra.http.problems import Problem
 from infra.http.routing import port_of
-from infra.logs import get_logger
-from infra.s3.store import StoreUnavailable
 from infra.sealing.content import ASSET, AssetSecrets, encode_secrets
+from ingest.discards import discard
 from ingest.idempotency import outcome_unknown
 from ingest.intake import Intake, Minted, Who, caller_as_who
 from ingest.pictures import Wanted
@@ -24,8 +22,6 @@ from ingest.uploads import receive_upload
 from schemas.commands import RegisterAsset, StoredObject
 from schemas.positions import Position
 from schemas.replies import AssetAccepted
-
-_log = get_logger(__name__)
 
 
 class NewAsset(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,25 +86,15 @@ async def register(
             decision = await intake.decided(request, who, waiter, position)
     except Problem as problem:
         if problem.code != outcome_unknown("").code:  # then the command may stand on the log and name the object
-            await discard(intake, key)
+            await discard(intake.ports.objects, key)
         raise
     answer = decision.answer
     accepted = answer if isinstance(answer, AssetAccepted) else AssetAccepted(new.asset, 0, new.object)
     if accepted.object.key != key:
-        await discard(intake, key)
+        await discard(intake.ports.objects, key)
     intake.sizes.note(who.account, accepted.asset, (accepted.object.width, accepted.object.height))
     made = (accepted.number, accepted.created_ms)
     return Registered(accepted.asset, accepted.object, decision.position, answer is not None, *made)
-
-
-async def discard(intake: Intake, key: str) -> None:
-    """Remove bytes that nothing names. What cannot be removed now is the sweeper's."""
-    try:
-        failpoints.passed("gateway.discard-object.before")
-        await intake.ports.objects.delete(key)
-        failpoints.passed("gateway.discard-object.after")
-    except StoreUnavailable:
-        _log.warning("object-left", key=key)
 
 
 def asset_answer(intake: Intake, registered: Registered, status: int = 201) -> Response:

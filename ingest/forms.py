@@ -16,8 +16,8 @@ from starlette.requests import Request
 
 from infra.http.problems import FieldError, Problem, bad_field, bad_fields
 from infra.http.requests import body_chunks, body_too_large
-from infra.logs import get_logger
-from infra.s3.store import ObjectStore, StoreUnavailable
+from infra.s3.store import ObjectStore
+from ingest.discards import discard
 from ingest.form_steps import Part, Steps, boundary_of
 from ingest.pictures import Wanted, store_picture
 from schemas.commands import StoredObject
@@ -25,7 +25,6 @@ from schemas.commands import StoredObject
 FILE_NAME_CHARS_MAX = 255
 _OVERHEAD_BYTES_MAX = 64 << 10
 _TEXTS = "darkroom.form_texts"
-_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,7 @@ async def receive_form(
     try:
         return await reader.read()
     except BaseException as error:
-        await discard_all(objects, reader.stored)
+        await discard(objects, *reader.stored)
         if isinstance(error, Problem) and not reader.at_end:
             error.headers["Connection"] = "close"  # the rest of the body is not read
         raise
@@ -115,15 +114,6 @@ def texts_so_far(request: Request) -> Mapping[str, str]:
     """The texts of the request's form, also of one that was refused half read: for pages that show it again."""
     texts: Mapping[str, str] = request.scope.get(_TEXTS, {})
     return texts
-
-
-async def discard_all(objects: ObjectStore, keys: list[str]) -> None:
-    """Remove objects that nothing names. What cannot be removed now is the sweeper's."""
-    for key in keys:
-        try:
-            await objects.delete(key)
-        except StoreUnavailable:
-            _log.warning("object-left", key=key)
 
 
 class _Reader:

@@ -19,10 +19,10 @@ from starlette.responses import Response
 from infra import failpoints
 from infra.http.answers import JsonAnswer
 from infra.http.problems import Problem, bad_field
-from infra.logs import get_logger
 from infra.s3.store import StoreUnavailable
 from infra.sealing.cipher import seal
 from infra.sealing.content import JOB
+from ingest.discards import discard
 from ingest.envelopes import unavailable
 from ingest.idempotency import outcome_unknown
 from ingest.intake import Intake, Minted, Who
@@ -36,7 +36,6 @@ INLINE_JOBS_MAX = 10
 OPERATION = "submit-group"
 _SEALED_TYPE = "text/plain; charset=us-ascii"
 _encoder = msgspec.json.Encoder()
-_log = get_logger(__name__)
 
 
 class GroupResult(msgspec.Struct, frozen=True):
@@ -91,11 +90,12 @@ async def submit_group(
                     await gather(intake, who.account, waiter, results, ended, wait_s, ended=True, ask_first=repeated)
     except Problem as problem:
         if sealed is not None and problem.code != outcome_unknown("").code:
-            await _discard(intake, sealed.key)
+            await discard(intake.ports.objects, sealed.key)
         raise
     made = results.group.group if results.group is not None else group
     if made != group and sealed is not None:
-        await _discard(intake, sealed.key)  # the key had made another group before; its parts are the ones that count
+        # The key had made another group before; its parts are the ones that count.
+        await discard(intake.ports.objects, sealed.key)
     return _result(intake, request, who, made, results, position)
 
 
@@ -171,16 +171,6 @@ async def _store(intake: Intake, sealed: _Sealed) -> None:
         failpoints.passed("gateway.put-texts.after")
     except StoreUnavailable as error:
         raise unavailable("The object store does not answer; nothing was accepted. Try again.") from error
-
-
-async def _discard(intake: Intake, key: str) -> None:
-    """Remove bytes that nothing names. What cannot be removed now is the sweeper's."""
-    try:
-        failpoints.passed("gateway.discard-texts.before")
-        await intake.ports.objects.delete(key)
-        failpoints.passed("gateway.discard-texts.after")
-    except StoreUnavailable:
-        _log.warning("object-left", key=key)
 
 
 def _result(

@@ -24,7 +24,8 @@ from infra.http.requests import optional_json_body
 from infra.http.routing import port_of
 from infra.s3.store import ObjectNotFound, ObjectStore, StoreUnavailable
 from ingest.asset_shapes import CompleteRequest, PresignRequest, complete_decoder, presign_decoder
-from ingest.assets import NewAsset, Registered, asset_answer, discard, register
+from ingest.assets import NewAsset, Registered, asset_answer, register
+from ingest.discards import discard
 from ingest.intake import Intake, Minted, Who, caller_as_who
 from ingest.pictures import Wanted, store_away, store_picture
 from schemas.cloudevents import rfc3339
@@ -73,13 +74,13 @@ async def complete_upload(request: Request) -> Response:
             return asset_answer(intake, await _completed_before(intake, request, who, asset, error))
         except Problem as problem:
             if 400 <= problem.status < 500:
-                await discard(intake, incoming)
+                await discard(intake.ports.objects, incoming)
             raise
     minted = Minted(intake.ports.ids.mint("x")[2:], asset)
     new = NewAsset(asset=asset, object=stored, file_name=body.file_name, album=body.album)
     registered = await register(intake, request, who, minted, "complete-asset", [asset], new)
     if registered.decided:  # else a repeat needs the bytes again
-        await discard(intake, incoming)
+        await discard(intake.ports.objects, incoming)
     return asset_answer(intake, registered)
 
 

@@ -26,7 +26,8 @@ from infra.http.refusals import problem_of
 from infra.http.routing import port_of
 from ingest.cancel import cancel
 from ingest.contracts.support import asset_of, checked_job, delete_unused, take_back
-from ingest.forms import Files, Form, FormFile, FormShape, discard_all, receive_form
+from ingest.discards import discard
+from ingest.forms import Files, Form, FormFile, FormShape, receive_form
 from ingest.intake import Intake, Minted, Who, caller_as_who
 from ingest.jobs import CheckedJob, input_problem
 from ingest.pictures import Wanted
@@ -99,7 +100,7 @@ async def _received(intake: Intake, request: Request, who: Who) -> tuple[FormFil
     try:
         return _checked(intake, who, form)
     except Problem:
-        await discard_all(objects, form.stored)
+        await discard(objects, *form.stored)
         raise
 
 

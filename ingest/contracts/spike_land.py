@@ -22,7 +22,8 @@ from ingest.access import delete
 from ingest.albums import move
 from ingest.assets import NewAsset, Registered, register
 from ingest.contracts.support import another, asset_of, checked_job
-from ingest.forms import Files, Form, FormFile, FormShape, discard_all, receive_form
+from ingest.discards import discard
+from ingest.forms import Files, Form, FormFile, FormShape, receive_form
 from ingest.groups import submit_group
 from ingest.intake import Intake, Minted, Who, caller_as_who
 from ingest.pictures import Wanted
@@ -49,7 +50,7 @@ async def upload(request: Request) -> Response:
     if file is None:
         raise bad_field("file", "This field is required.")
     if album is not None and not requests.is_album_id(album):
-        await discard_all(objects, form.stored)
+        await discard(objects, *form.stored)
         raise problem_of(AlbumUnknown(album), 0)
     made = await asset_of(intake, request, who, minted, file, album)
     image = requests.image_of_asset(made.asset)
@@ -71,7 +72,7 @@ async def upload_many(request: Request) -> Response:
     if not form.files:
         raise bad_field("files", "This field is required.")
     if sum(file.object.bytes for file in form.files if file.object is not None) > wire.BATCH_BYTES_MAX:
-        await discard_all(ports.objects, form.stored)
+        await discard(ports.objects, *form.stored)
         raise _BATCH.too_large()
     made = await _registered(intake, request, who, minted, form)
     results = [_result(intake, who, number, *one) for number, one in enumerate(zip(form.files, made, strict=True), 1)]
@@ -102,7 +103,7 @@ async def _registered(
             made.append(await register(intake, request, who, fresh, f"batch-upload-{number}", content, new))
         except Problem as problem:
             rest = form.files[number + 1 :]
-            await discard_all(intake.ports.objects, [one.object.key for one in rest if one.object is not None])
+            await discard(intake.ports.objects, *(one.object.key for one in rest if one.object is not None))
             if problem.status < 500 or not any(made):
                 raise
             return [*made, *[None] * (len(rest) + 1)]

@@ -30,7 +30,8 @@ from infra.http.routing import port_of
 from infra.postgres.outcomes import KnownAsset
 from ingest.access import delete
 from ingest.contracts.support import asset_of, checked_job, delete_unused, take_back
-from ingest.forms import Files, Form, FormFile, FormShape, discard_all, receive_form
+from ingest.discards import discard
+from ingest.forms import Files, Form, FormFile, FormShape, receive_form
 from ingest.intake import Intake, Minted, Who, caller_as_who
 from ingest.jobs import CheckedJob, input_problem
 from ingest.pictures import Wanted
@@ -156,9 +157,9 @@ async def _received(
     try:
         job, taken = _checked(intake, who, form, _seed(intake, who, minted))
     except Problem:
-        await discard_all(objects, form.stored)
+        await discard(objects, *form.stored)
         raise
-    await discard_all(objects, [key for key in form.stored if key not in map(_key, taken)])
+    await discard(objects, *(key for key in form.stored if key not in map(_key, taken)))
     return job, taken
 
 
@@ -194,7 +195,7 @@ async def _registered(intake: Intake, request: Request, who: Who, files: Sequenc
         try:
             assets.append((await asset_of(intake, request, who, upload, file)).asset)
         except Problem:
-            await discard_all(intake.ports.objects, [_key(rest) for rest in files[number + 1 :]])
+            await discard(intake.ports.objects, *(_key(rest) for rest in files[number + 1 :]))
             await delete_unused(intake, request, who, *assets)
             raise
     return assets

@@ -81,9 +81,8 @@ class Arena:
         return self.rows()[name]
 
     def rows(self) -> dict[str, dict[str, Any]]:
-        """All lines of the status, as the supervisor last wrote them."""
-        told = json.loads(Layout(self._data).status_file.read_text(encoding="utf-8"))
-        return {row["name"]: row for row in told["components"]}
+        """All lines of the status."""
+        return self.stack.status()
 
     async def healthy_one(self, names: Sequence[str], within_s: float = 600.0) -> tuple[str, int]:
         """The first of these components that is healthy, waited for: its name and its pid."""

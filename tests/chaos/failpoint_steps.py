@@ -52,10 +52,6 @@ async def _group_with_texts(on: Field) -> None:
     await _group(on, on.person, (200, 202))
 
 
-async def _refused_group(on: Field) -> None:
-    await _group(on, on.newcomer(), (402,))
-
-
 async def _group(on: Field, person: Person, allowed: tuple[int, ...]) -> None:
     """More jobs than a command holds texts of."""
     jobs = [{"model": "sandbox/echo", "metadata": {"n": n}} for n in range(GROUPED_JOBS)]
@@ -204,7 +200,6 @@ _WAYS: Mapping[str, tuple[Lane, Way]] = {
     "gateway.put-object": ("gateway", asked(asset_steps.upload)),
     "gateway.put-texts": ("gateway", _group_with_texts),
     "gateway.discard-object": ("gateway", _uploaded_twice),
-    "gateway.discard-texts": ("gateway", _refused_group),
     "gateway.put-key": ("gateway", _first_upload),
     "gateway.revoke-session": ("gateway", asked(money_steps.session)),
     "gateway.note-sessions": ("gateway", _idle_session),
