@@ -63,7 +63,7 @@ class Copy:
                 (root / name).symlink_to(_ROOT / name)
 
     def passes(self, catcher: Catcher) -> bool:
-        """Whether the catcher passes on the copy as it is; how long it may take with a bug follows from how long it did."""
+        """Whether the catcher passes on the copy as it is. How long it took says how long it may take with a bug."""
         started = time.monotonic()
         code = self._run(catcher, limit_s=None)
         self._limits_s[catcher] = max(_LIMIT_S, _LONGER * (time.monotonic() - started))
