@@ -24,8 +24,12 @@ _ANSWER_LIMIT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The status (0: none came), how long it took from when it was due, and the job that was acknowledged."""
+    """The status (0: none came), how long it took from when it was due, and the job that was acknowledged.
 
+    `shape` says which of the shapes was asked for.
+    """
+
+    shape: int
     status: int
     seconds: float
     job: str | None = None
@@ -89,7 +93,8 @@ class Arrivals:
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         """Send the next request; the connection, if it may be used again."""
         number, self.sent = self.sent, self.sent + 1
-        before, after = self._requests[number % len(self._requests)]
+        shape = number % len(self._requests)
+        before, after = self._requests[shape]
         try:
             async with asyncio.timeout(_ANSWER_LIMIT_S):
                 reader, writer = connection or await asyncio.open_connection("127.0.0.1", self._port)
@@ -98,12 +103,12 @@ class Arrivals:
                 length = _LENGTH.search(head)
                 body = await reader.readexactly(int(length[1])) if length is not None else b""
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
-            self._answers.append(Answer(0, time.perf_counter() - due_s))
+            self._answers.append(Answer(shape, 0, time.perf_counter() - due_s))
             return None
         status, job, wait = int(head[9:12]), _JOB.search(body), _RETRY_AFTER.search(head)
         acknowledged = job[1].decode() if job is not None and status < 300 else None
         seconds = time.perf_counter() - due_s
-        self._answers.append(Answer(status, seconds, acknowledged, None if wait is None else int(wait[1])))
+        self._answers.append(Answer(shape, status, seconds, acknowledged, None if wait is None else int(wait[1])))
         if b"connection: close" in head.lower():
             writer.close()
             return None

@@ -3,8 +3,9 @@
 On a stack of its own: what it sustains is measured first (jobs from submit to result, one after the other on each of
 some connections), then so many times as many submits arrive each second, whether or not the answers come, and
 afterwards the first accounts' neighbours submit as they did before. What has to hold: whoever is turned away is told
-when to come again, whoever is let in is answered within a second (p99), every acknowledged job is on the log and ends,
-and the neighbours' rate is back within ten seconds. Exit code 1 where it does not.
+when to come again, whoever is let in is answered within a second (p99), every acknowledged job is on the log and ends
+or is refused there, and the neighbours' rate is back within ten seconds. Then one processor hangs (`tests.chaos.hung`).
+Exit code 1 where something does not hold.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from infra.cli.target import settings_for
 from tests.bench.clients import submit, tokens
 from tests.bench.load import Shape
 from tests.chaos.arrivals import Answer, Arrivals, one_after_the_other
+from tests.chaos.hung import hung
 from tests.stack import Stack
 
 ACCOUNTS, NEIGHBOURS = 128, 16
@@ -122,8 +124,8 @@ async def overload(stack: Stack, seconds: float, times: float) -> Report:
     watching.cancel()
     await asyncio.wait([watching])
     await _until_done(stack)
-    ended = await asyncio.to_thread(_ended_jobs, stack)
-    report.lost = sum(answer.job is not None and answer.job not in ended for answer in report.answers)
+    settled = await asyncio.to_thread(_settled_jobs, stack)
+    report.lost = sum(answer.job is not None and answer.job not in settled for answer in report.answers)
     return report
 
 
@@ -165,11 +167,12 @@ def _live_jobs(stack: Stack) -> int:
     return int(found[0]) if found is not None else 0
 
 
-def _ended_jobs(stack: Stack) -> set[str]:
-    """Every job that the log says has ended."""
-    kinds = ("job-succeeded", "job-failed", "job-canceled", "job-expired")
-    contents = (event["data"]["data"] for event in stack.each_event())
-    return {content["job"] for content in contents if content["type"] in kinds}
+def _settled_jobs(stack: Stack) -> set[str]:
+    """Every job that the log says has ended, or was refused after an answer that came before the decision."""
+    ends = ("job-succeeded", "job-failed", "job-canceled", "job-expired")
+    contents = [event["data"]["data"] for event in stack.each_event()]
+    ended = {content["job"] for content in contents if content["type"] in ends}
+    return ended | {str(content.get("subject")) for content in contents if content["type"] == "command-refused"}
 
 
 async def _watch(stack: Stack, most: dict[str, int]) -> None:
@@ -192,13 +195,15 @@ def main() -> int:
         try:
             stack.start()
             report = uvloop.run(overload(stack, asked.seconds, asked.times))
-            print(report.text())
+            print(report.text(), flush=True)
+            of_one = uvloop.run(hung(stack, report.sustained / 2))
+            print(of_one.text())
             audit = stack.audit()
             print(f"audit: {'clean' if audit['clean'] else audit['violations'][:10]}")
             stack.stop()
         finally:
             stack.kill()
-    return 1 if report.violations or not audit["clean"] else 0
+    return 1 if report.violations or of_one.violations or not audit["clean"] else 0
 
 
 def storm_stack(folder: Path) -> Stack:

@@ -19,6 +19,7 @@ from processors.accounts.state import position_key
 from processors.audit import PartitionAudit
 from processors.batch import Batch
 from processors.evolve import evolve
+from processors.jobs.state import Backoff, Job, Waiting, job_key
 from processors.overlay import Changes
 from processors.overlay import Record as StateRecord
 from processors.rebuild import Fold, differences
@@ -26,7 +27,7 @@ from processors.store import Store
 from schemas import events as ev
 from schemas import topics
 from schemas.codec import pack_items
-from schemas.commands import Envelope, PublishPlan, encode_command
+from schemas.commands import Envelope, PublishPlan, RecordOutcome, encode_command
 from tests.laws import check_log, state_bytes
 from tests.properties.scripts import ACCOUNTS, ADDRESSING, KINDS, PAUSES, SECOND, T0, Player, Step, plan_of, scripts
 
@@ -175,6 +176,33 @@ def test_deciding_twice_gives_the_same_bytes_in_another_process_too(seed: int) -
         command = [sys.executable, "-c", DIGEST, str(seed)]
         there = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
         assert there.stdout.strip() == here
+
+
+_OUTCOMES = st.builds(
+    Step,
+    st.sampled_from(("resubmit", "started", "cancel", "succeed", "stumble")),
+    st.just(0),
+    st.integers(0, 3),
+    st.just(1),
+)
+
+
+@given(st.lists(_OUTCOMES, min_size=5, max_size=40))
+def test_an_outcome_of_the_attempt_that_holds_a_slot_gives_it_back_at_once(script: list[Step]) -> None:
+    """Also after a cancel; its lease would give the slot back as well, but seconds later."""
+    player = Player()
+    player.check_each = False
+    for step in script:
+        player.now_ms += step.pause_ms
+        command = player.command(step)
+        player.decide([command])
+        if isinstance(command, Envelope) and isinstance(command.command, RecordOutcome):
+            job = player.store.read(job_key(command.account, command.command.job))
+            assert not (
+                isinstance(job, Job)
+                and job.attempt == command.command.attempt
+                and not isinstance(job.phase, Waiting | Backoff)
+            )
 
 
 @settings(max_examples=15)
