@@ -59,7 +59,8 @@ class TritonEngine:
             raise
 
     async def ready(self) -> bool:
-        return any(await asyncio.gather(*(server.connection.ready() for server in self._servers)))
+        # One that has come back takes no calls before a look has seen it.
+        return any(await asyncio.gather(*(server.connection.ready() for server in self._servers if server.reachable)))
 
     async def batching(self, model: str, version: str) -> Batching:
         """How the model takes several requests in one call, over all servers that serve it now."""

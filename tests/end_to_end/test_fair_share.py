@@ -35,10 +35,12 @@ def subjects_of(stack: Stack, product: str, partition: int) -> Iterator[str]:
 
 
 async def batch(user: Client, jobs: int, model: str = "sandbox/echo", **params: int) -> list[str]:
-    """Jobs sent together; their ids."""
+    """Jobs sent together, and again where the gateway has too many to wait for; their ids."""
     body = {"jobs": [{"model": model, "params": params} for _ in range(jobs)]}
-    results = ok(await user.http.post("/v1/jobs:batch", json=body))["results"]
-    return [result["job"]["id"] for result in results]
+    key = {"Idempotency-Key": str(uuid.uuid4())}
+    while (answer := await user.http.post("/v1/jobs:batch", json=body, headers=key)).status_code == 503:
+        await asyncio.sleep(float(answer.headers["retry-after"]))
+    return [result["job"]["id"] for result in ok(answer)["results"]]
 
 
 class Round:
