@@ -38,6 +38,7 @@ def commands(seeds: int) -> Mapping[Catcher, tuple[str, ...]]:
         "properties": (
             *_PYTEST,
             "tests/properties",
+            "tests/simulation/test_calm.py",
             "tests/simulation/test_owner.py",
             "tests/simulation/test_troubles.py",
         ),

@@ -96,7 +96,7 @@ class Clients:
         key = self._random.choice((None, f"k{self._random.randrange(8)}"))
         seed = self._random.randrange(3) if key is None else int(key[1:])
         commands = [cmd.SubmitJob(self._job(account), "echo", {"seed": seed}) for _ in range(count)]
-        if self._random.random() < 0.03:
+        if self._random.random() < self._world.troubles.chance("a decision raised", 0.03):
             self._world.poison[commands[0].job] = self._random.choice((1, 2, 99))
         bulk = count > 1
         await self._insist(

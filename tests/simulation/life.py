@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from tests.simulation.clients import Clients
@@ -84,10 +84,17 @@ class Place:
 
 
 class Life:
-    """Make it inside a running loop; `run` raises AssertionError where something does not hold."""
+    """Make it inside a running loop; `run` raises AssertionError where something does not hold.
 
-    def __init__(self, seed: int) -> None:
+    With `only`, nothing is killed and only the faults that it names strike, so many times as often as else.
+    """
+
+    def __init__(self, seed: int, only: Mapping[str, float] | None = None) -> None:
         self.world = World(seed)
+        self._is_calm = only is not None
+        if only is not None:
+            self.world.troubles.factors.update(only)
+            self.world.troubles.others = 0.0
         self.processes: list[Process] = []
         self.ends: list[str] = []
         self.skew_ms = 0
@@ -128,7 +135,7 @@ class Life:
             nemesis = Nemesis(self)
             self.world.troubles.are_on = True
             until_s = _now_s() + TROUBLED_S
-            striking = asyncio.create_task(nemesis.rage())
+            striking = asyncio.create_task(asyncio.sleep(0) if self._is_calm else nemesis.rage())
             while _now_s() < until_s:
                 await asyncio.sleep(self.world.random.expovariate(1 / CLIENT_EVERY_S))
                 self.clients.act()
