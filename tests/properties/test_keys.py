@@ -13,8 +13,8 @@ from schemas import events as ev
 from schemas import topics
 from schemas.plans import AccountTerms
 from schemas.refusals import IdempotencyMismatch
-from schemas.replies import JobDecided, Refused, Reply, decode_replies
-from tests.properties.scripts import ACCOUNTS, DAY, SECOND, Player
+from schemas.replies import JobDecided, JobEndedAnswer, Refused, Reply, decode_replies
+from tests.properties.scripts import ACCOUNTS, DAY, SECOND, Player, Step
 
 
 class Sent(NamedTuple):
@@ -69,6 +69,23 @@ def test_a_key_gives_the_first_answer_again_and_refuses_another_body(script: lis
             assert _without_standing(reply) == _without_standing(first.reply)
 
 
+@given(st.integers(0, 12), st.booleans())
+def test_everybody_who_asked_under_a_key_is_told_of_the_end(repeats: int, succeeds: bool) -> None:
+    """The last eight of them, as far as their gateways are known."""
+    player = Player()
+    for number in range(1 + repeats):
+        _submit(player, Sent(ACCOUNTS[0], "a", "1", 0), f"job_{number}")
+    before = len(player.outgoing)
+    player.decide([player.command(Step("succeed" if succeeds else "fail", 0, 0, 0))])
+    told = [reply.correlation for reply in _replies(player, before) if isinstance(reply.answer, JobEndedAnswer)]
+    assert told == [f"job_{number}" for number in range(1 + repeats)][-8:]
+
+
+def _replies(player: Player, before: int) -> list[Reply]:
+    records = [record for record in player.outgoing[before:] if record.topic == topics.REPLIES]
+    return [reply for record in records for reply in decode_replies(record.value or b"")]
+
+
 def _submit(player: Player, sent: Sent, job: str) -> tuple[list[ev.Event], Reply]:
     """The events of a submit, and what its sender was told of the decision."""
     envelope = cmd.Envelope(
@@ -82,9 +99,7 @@ def _submit(player: Player, sent: Sent, job: str) -> tuple[list[ev.Event], Reply
     )
     before = len(player.outgoing)
     events = player.decide([envelope])
-    records = [record for record in player.outgoing[before:] if record.topic == topics.REPLIES]
-    replies = [reply for record in records for reply in decode_replies(record.value or b"")]
-    return events, next(reply for reply in replies if reply.correlation == job)
+    return events, next(reply for reply in _replies(player, before) if reply.correlation == job)
 
 
 def _without_standing(reply: Reply) -> JobDecided:
