@@ -148,7 +148,6 @@ OWNING = (
         "        for outcome in await asyncio.gather(*sends, return_exceptions=True):\n"
         "            if outcome is not None:\n                raise outcome\n",
         "        await asyncio.gather(*sends, return_exceptions=True)\n",
-        ("kafka",),
     ),
     Bug(
         "a refused batch does not fail its transaction",
