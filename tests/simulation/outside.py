@@ -167,11 +167,15 @@ class Models:
 
 
 class Connection:
-    """Stands in for the executor whose one thread holds a connection: what was sent is done, whoever dies meanwhile."""
+    """Stands in for the executor whose one thread holds a connection: what was sent is done, whoever dies meanwhile.
 
-    def __init__(self, random: Random) -> None:
-        self._random = random
+    Whoever sends a call before the last one is answered cannot know where that one has left the store: a complaint.
+    """
+
+    def __init__(self, random: Random, complaints: list[str]) -> None:
+        self._random, self._complaints = random, complaints
         self._free_s = 0.0
+        self._last: Future[Any] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -182,7 +186,10 @@ class Connection:
     def submit(self, call: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Do it there, one after the other, and answer."""
         reach_out()
+        if self._last is not None and not self._last.done():
+            self._complaints.append("a projector sent a call before the last one was answered")
         loop, answer = asyncio.get_running_loop(), Future[Any]()
+        self._last = answer
         self._free_s = max(self._free_s, loop.time()) + self._random.uniform(0.0005, 0.01)
         loop.call_at(self._free_s, self._do, answer, lambda: call(*arguments), context=SERVER)
         return answer

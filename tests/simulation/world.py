@@ -88,7 +88,7 @@ class World:
                 (agents, "make_app", self._make_app),
                 (agents.TopicsMember, "_publish_member", lambda _: None),
                 (projection_source, "AIOKafkaConsumer", network.consumer),
-                (projection_runner, "ThreadPoolExecutor", lambda *_, **__: Connection(self.random)),
+                (projection_runner, "ThreadPoolExecutor", lambda *_, **__: Connection(self.random, self.complaints)),
                 (batch_module, "COMMANDS_A_TRANSACTION_MAX", limit),
                 (batch_module, "decide", self._decide_or_raise),
             )
