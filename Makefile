@@ -13,7 +13,7 @@ PYTHON ?= $(shell for name in python3.11 python3 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
 BIN := .venv/bin
 # What needs no server runs on both cores; all the rest, one after the other, has the machine for itself.
-PROOFS := tests/audit tests/hostile $(addprefix tests/chaos/test_,failpoints.py faults.py nemesis.py three_brokers.py)
+PROOFS := tests/audit tests/hostile $(addprefix tests/chaos/test_,failpoints.py faults.py nemesis.py overload.py three_brokers.py)
 PURE_TESTS := $(addprefix tests/,golden http properties simulation specification unit)
 
 .PHONY: help setup setup-dev demo up test contracts simulate chaos failpoints overload planted proofs security lint types imports bench-smoke gallery check clean \

@@ -28,7 +28,7 @@ async def test_who_is_turned_away_is_told_when_to_come_again_and_who_is_let_in_i
         print(of_one.text())
         assert of_one.of_hung
         assert of_one.of_others
-        assert all(answer.job is not None for answer in of_one.of_others)
+        assert {answer.status for answer in of_one.of_others} <= {202, 503}
         assert stack.audit()["violations"] == []
         stack.stop()
     finally:
