@@ -19,7 +19,7 @@ import msgspec
 
 PINS = ("runtime.txt", "local.txt", "triton.txt", "dev.txt")
 _FOLDER = Path(__file__).resolve().parents[1] / "requirements"
-_LIMIT_S = 300.0
+_LIMIT_S = 90.0
 _OPTIONS = ("--strict", "--disable-pip", "--no-deps", "--progress-spinner", "off", "--desc", "off", "--format", "json")
 
 Outcome = Literal["clean", "found", "not audited"]
