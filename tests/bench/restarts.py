@@ -131,7 +131,9 @@ class Growing:
                 cold_s.append(time.monotonic() - began)
                 memory_mib.append(psutil.Process(_pid(stack, "processor-0")).memory_info().rss / (1 << 20))
                 began = time.monotonic()
-                os.kill(_pid(stack, "processor-0"), signal.SIGTERM)
+                ending = psutil.Process(_pid(stack, "processor-0"))
+                ending.send_signal(signal.SIGTERM)
+                await asyncio.to_thread(ending.wait, LIMIT_S)  # else it decides this last submit as well
                 await self.decided()
                 warm_s.append(time.monotonic() - began)
         return cold_s, warm_s, memory_mib
