@@ -32,12 +32,17 @@ from tests.bench.topics import append_records
 COMMANDS_A_RECORD = 50
 ACCOUNTS = 400
 LIMIT_S = 60.0
-_GATEWAY = "gw_bench"
+GATEWAY = "gw_bench"
+
+
+def bench_account(number: int) -> str:
+    """The id of one of any number of accounts."""
+    return f"acct_bench{number:021d}"
 
 
 def submits(round_number: int, count: int, partitions: int) -> dict[int, list[bytes]]:
     """Submit commands of a round by partition: many accounts, each with an idempotency key and a reply address."""
-    accounts = [f"acct_bench{number:021d}" for number in range(ACCOUNTS)]
+    accounts = [bench_account(number) for number in range(ACCOUNTS)]
     by_partition: dict[int, list[bytes]] = {partition: [] for partition in range(partitions)}
     for number in range(count):
         account = accounts[number % ACCOUNTS]
@@ -48,7 +53,7 @@ def submits(round_number: int, count: int, partitions: int) -> dict[int, list[by
             product="darkroom",
             command=SubmitJob(f"job_{unique:026d}", "sandbox/echo", {"seed": number % 256}),
             sent_ms=1_800_000_000_000,
-            reply=ReplyAddress(_GATEWAY, str(unique)),
+            reply=ReplyAddress(GATEWAY, str(unique)),
             idempotency=IdempotencyKey(f"{unique:064x}", f"{unique:064x}"),
         )
         by_partition[partition_of(account, partitions)].append(encode_command(envelope))
@@ -93,7 +98,7 @@ class Answers:
             while len(correlations) < count:
                 for records in (await self._consumer.getmany(timeout_ms=200)).values():
                     for record in records:
-                        if record.key == _GATEWAY.encode():
+                        if record.key == GATEWAY.encode():
                             replies = decode_replies(record.value)
                             correlations += [reply.correlation for reply in replies]
                             yes += sum(isinstance(reply.answer, JobDecided) for reply in replies)

@@ -36,7 +36,7 @@ from schemas import topics
 from schemas.codec import pack_items
 from schemas.commands import Envelope, GrantCredits, ReplyAddress, SubmitJob, encode_command
 from schemas.identifiers import partition_of
-from tests.bench.decide import Answers
+from tests.bench.decide import GATEWAY, Answers, bench_account, packed
 from tests.bench.measure import Spread, spread
 from tests.bench.report import machine
 from tests.bench.topics import append_records
@@ -46,9 +46,7 @@ PLOT = Path(__file__).with_name("restarts.svg")
 RESULTS = Path(__file__).with_name("restarts.json")
 ACCOUNTS = (1_000, 100_000, 1_000_000)
 ROUNDS = 3
-GATEWAY = "gw_bench"
 CHUNK = 50_000
-COMMANDS_A_RECORD = 100
 SETTLES_S = 8.0
 LIMIT_S = 600.0
 _EXPIRES_MS = 4_000_000_000_000
@@ -112,7 +110,7 @@ class Growing:
 
     def _probe(self, partition: int, settings: Settings) -> bytes:
         """A submit of one job, for an account of the partition that is there from the beginning."""
-        oldest = map(_account, range(min(ACCOUNTS)))
+        oldest = map(bench_account, range(min(ACCOUNTS)))
         account = next(name for name in oldest if partition_of(name, settings.partitions) == partition)
         unique = f"{os.getpid():08d}{partition:02d}{self._probes:016d}"
         command = SubmitJob(f"job_{unique}", "sandbox/echo", {"seed": 1})
@@ -129,11 +127,11 @@ class Growing:
             with self.serving(1) as stack:
                 await self.decided()
                 cold_s.append(time.monotonic() - began)
-                memory_mib.append(psutil.Process(_pid(stack, "processor-0")).memory_info().rss / (1 << 20))
+                processor = psutil.Process(_pid(stack, "processor-0"))
+                memory_mib.append(processor.memory_info().rss / (1 << 20))
                 began = time.monotonic()
-                ending = psutil.Process(_pid(stack, "processor-0"))
-                ending.send_signal(signal.SIGTERM)
-                await asyncio.to_thread(ending.wait, LIMIT_S)  # else it decides this last submit as well
+                processor.send_signal(signal.SIGTERM)
+                await asyncio.to_thread(processor.wait, LIMIT_S)  # else it decides this last submit as well
                 await self.decided()
                 warm_s.append(time.monotonic() - began)
         return cold_s, warm_s, memory_mib
@@ -154,22 +152,15 @@ class Growing:
         return seconds
 
 
-def _account(number: int) -> str:
-    return f"acct_bench{number:021d}"
-
-
 def _grants(first: int, count: int, settings: Settings) -> dict[int, list[bytes]]:
     """Records of grants for new accounts, by partition."""
     by_partition: dict[int, list[bytes]] = {partition: [] for partition in range(settings.partitions)}
     for number in range(first, first + count):
-        account = _account(number)
+        account = bench_account(number)
         command = GrantCredits(1_000, "bench", _EXPIRES_MS if number % 10 == 0 else None)
         envelope = Envelope(f"cmd_{number:026d}", account, "darkroom", command, _SENT_MS)
         by_partition[partition_of(account, settings.partitions)].append(encode_command(envelope))
-    return {
-        partition: [pack_items(of[at : at + COMMANDS_A_RECORD]) for at in range(0, len(of), COMMANDS_A_RECORD)]
-        for partition, of in by_partition.items()
-    }
+    return packed(by_partition)
 
 
 def _pid(stack: Stack, name: str) -> int:

@@ -20,6 +20,8 @@ _JOB = re.compile(rb'"id":"(job_[a-z2-7]+)"')
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _RETRY_AFTER = re.compile(rb"\r\nretry-after: *(\d+)", re.IGNORECASE)
 _ANSWER_LIMIT_S = 60.0
+ECHO = {"model": "sandbox/echo", "params": {"seed": 7}}
+"""A job that costs next to nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,12 @@ class Arrivals:
             writer.close()
             return None
         return reader, writer
+
+
+def acknowledged_within_s(answers: Sequence[Answer], share: float) -> float:
+    """The latency that this share of the acknowledged submits stays under; 0 where none was acknowledged."""
+    taken = sorted(answer.seconds for answer in answers if answer.job is not None)
+    return taken[min(len(taken) - 1, int(share * len(taken)))] if taken else 0.0
 
 
 async def one_after_the_other(port: int, shapes: Sequence[Shape], connections: int, seconds: float) -> Sequence[Answer]:

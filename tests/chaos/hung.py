@@ -23,8 +23,8 @@ from infra.local.layout import Layout
 from infra.settings import Settings
 from schemas.identifiers import account_id, partition_of
 from schemas.topics import COMMANDS
-from tests.bench.clients import submit, tokens
-from tests.chaos.arrivals import Answer, Arrivals
+from tests.bench.clients import shapes, tokens
+from tests.chaos.arrivals import ECHO, Answer, Arrivals, acknowledged_within_s
 from tests.stack import Stack
 
 NAME = "processor-0"
@@ -32,7 +32,6 @@ HANGS_S = 15.0
 BEFORE_S = 2.0
 P99_MAX_S = 1.0
 _ACCOUNTS, _CONNECTIONS = 64, 256
-_ECHO = {"model": "sandbox/echo", "params": {"seed": 7}}
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,7 @@ class HungReport:
     @property
     def p99_s(self) -> float:
         """Of acknowledged submits to partitions of processors that live."""
-        taken = sorted(answer.seconds for answer in self.of_others if answer.job is not None)
-        return taken[int(0.99 * len(taken))] if taken else 0.0
+        return acknowledged_within_s(self.of_others, 0.99)
 
     @property
     def violations(self) -> list[str]:
@@ -79,7 +77,7 @@ async def hung(stack: Stack, a_second: float) -> HungReport:
     key = read_secret(settings.secrets_dir, "identifier.key")
     accounts = [account_id(key, "darkroom", f"bench-{number}") for number in range(_ACCOUNTS)]
     partitions = [partition_of(account, settings.partitions) for account in accounts]
-    arrivals = Arrivals(stack.port, [submit(token, _ECHO, "respond-async") for token in bearers], _CONNECTIONS)
+    arrivals = Arrivals(stack.port, shapes(bearers, ECHO, "respond-async"), _CONNECTIONS)
     storm = asyncio.create_task(arrivals.run(a_second, BEFORE_S + HANGS_S))
     await asyncio.sleep(BEFORE_S)
     theirs = await owned(settings, Layout(stack.data), NAME)

@@ -25,9 +25,8 @@ import psycopg
 import uvloop
 
 from infra.cli.target import settings_for
-from tests.bench.clients import submit, tokens
-from tests.bench.load import Shape
-from tests.chaos.arrivals import Answer, Arrivals, one_after_the_other
+from tests.bench.clients import shapes, tokens
+from tests.chaos.arrivals import ECHO, Answer, Arrivals, acknowledged_within_s, one_after_the_other
 from tests.chaos.hung import hung
 from tests.stack import Stack
 
@@ -37,7 +36,6 @@ PROBE_S, RECOVERY_S = 10.0, 30.0
 ACKNOWLEDGED_P99_S, BACK_WITHIN_S, BACK_AT = 1.0, 10.0, 0.9
 _QUEUED_JOBS_MAX = 100  # of an account: the bound of what a storm can leave to be done
 _END_LIMIT_S = 900.0
-_ECHO = {"model": "sandbox/echo", "params": {"seed": 7}}
 _PLAN = f"""
 version = 1
 [leases]
@@ -71,8 +69,7 @@ class Report:
 
     def p(self, share: float) -> float:
         """The latency in seconds of acknowledged submits that this share stays under."""
-        taken = sorted(answer.seconds for answer in self.answers if answer.job is not None)
-        return taken[min(len(taken) - 1, int(share * len(taken)))] if taken else 0.0
+        return acknowledged_within_s(self.answers, share)
 
     @property
     def violations(self) -> list[str]:
@@ -111,13 +108,13 @@ async def overload(stack: Stack, seconds: float, times: float) -> Report:
     report, port = Report(), stack.port
     accounts = tokens(settings_for(stack.data), ACCOUNTS + NEIGHBOURS)
     crowd, neighbours = accounts[:ACCOUNTS], accounts[ACCOUNTS:]
-    finished = await one_after_the_other(port, _shapes(crowd, "wait=30"), PROBE_CONNECTIONS, PROBE_S)
+    finished = await one_after_the_other(port, shapes(crowd, ECHO, "wait=30"), PROBE_CONNECTIONS, PROBE_S)
     report.sustained = len(finished) / PROBE_S
     await _until_done(stack)
     report.before = await _rate(port, neighbours)
     await _until_done(stack)
     watching = asyncio.create_task(_watch(stack, report.memory_mib))
-    arrivals = Arrivals(port, _shapes(crowd, "respond-async"), STORM_CONNECTIONS)
+    arrivals = Arrivals(port, shapes(crowd, ECHO, "respond-async"), STORM_CONNECTIONS)
     report.answers = await arrivals.run(times * report.sustained, seconds)
     report.offered = arrivals.sent / seconds
     report.back_after_s = await _until_back(port, neighbours, report.before)
@@ -129,13 +126,9 @@ async def overload(stack: Stack, seconds: float, times: float) -> Report:
     return report
 
 
-def _shapes(of: Sequence[str], prefer: str) -> tuple[Shape, ...]:
-    return tuple(submit(token, _ECHO, prefer) for token in of)
-
-
 async def _rate(port: int, neighbours: Sequence[str]) -> float:
     """Submits a second that are decided, one after the other on each connection."""
-    answers = await one_after_the_other(port, _shapes(neighbours, "respond-async"), PROBE_CONNECTIONS, 3.0)
+    answers = await one_after_the_other(port, shapes(neighbours, ECHO, "respond-async"), PROBE_CONNECTIONS, 3.0)
     return sum(answer.job is not None for answer in answers) / 3.0
 
 
@@ -143,7 +136,7 @@ async def _until_back(port: int, neighbours: Sequence[str], before: float) -> fl
     """Seconds until the neighbours submit nearly as fast as before, looked at each second."""
     started = time.monotonic()
     while time.monotonic() - started < RECOVERY_S:
-        answers = await one_after_the_other(port, _shapes(neighbours, "respond-async"), PROBE_CONNECTIONS, 1.0)
+        answers = await one_after_the_other(port, shapes(neighbours, ECHO, "respond-async"), PROBE_CONNECTIONS, 1.0)
         if sum(answer.job is not None for answer in answers) >= BACK_AT * before:
             break
         if any(answer.status == 429 for answer in answers):
