@@ -63,8 +63,6 @@ async def stored_state(reader: LogReader, partition: int) -> Store:
     store = Store(partition)
     begin = await reader.begin_offset(topics.ACCOUNTS, partition)
     async for records in reader.read(topics.ACCOUNTS, partition, begin):
-        for record in records:
-            if record.key is not None:
-                store.load(record.key, record.value)
+        store.load(records)
     store.loaded()
     return store

@@ -8,11 +8,12 @@ made stale are dropped when they come up.
 
 import heapq
 import itertools
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any
 
 import msgspec
 
+from infra.kafka import ports
 from processors.accounts.state import (
     Account,
     Idempotency,
@@ -29,7 +30,7 @@ from processors.accounts.state import (
 from processors.assets.state import Album, Asset, Purge, Reuse, Shared
 from processors.jobs.state import Job
 from processors.overlay import Changes, Record, typed
-from schemas.codec import encode_state, state_due_ms, state_json
+from schemas.codec import NO_TIMER, encode_state, state_due_ms, state_json
 from schemas.identifiers import partition_stream
 
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
@@ -93,20 +94,28 @@ class Store:
         self._hot: dict[str, Record | None] = {}
         self._dirty: Changes = {}
         self._timers: list[tuple[int, str]] = []
+        self._loaded_timed: set[str] = set()
         self._timers_rebuilt_at = 1024
 
-    def load(self, key: bytes, value: bytes | None) -> None:
-        """Take a record of the topic as it stands there, in the topic's order; `loaded` ends the cold start."""
-        name = key.decode()
-        if value is None:
-            self._values.pop(name, None)
-        else:
-            state_due_ms(value)  # refuses what a newer release wrote
-            self._values[name] = value
+    def load(self, records: Iterable[ports.Record]) -> None:
+        """Take records of the topic as they stand there, in the topic's order; `loaded` ends the cold start."""
+        values = self._values
+        for record in records:
+            if record.key is None:
+                continue
+            name, value = record.key.decode(), record.value
+            if value is None:
+                values.pop(name, None)
+            else:
+                if state_due_ms(value):  # raises StateTooNew for what a newer release wrote
+                    self._loaded_timed.add(name)
+                values[name] = value
 
     def loaded(self) -> None:
-        """Build the timers from the values."""
-        self._timers = [(due, key) for key, value in self._values.items() if (due := state_due_ms(value))]
+        """Build the timers from the values that had one when they were loaded."""
+        values = self._values
+        self._timers = [(due, key) for key in self._loaded_timed if (due := state_due_ms(values.get(key, NO_TIMER)))]
+        self._loaded_timed.clear()
         heapq.heapify(self._timers)
         self._timers_rebuilt_at = max(1024, len(self._timers))
 

@@ -29,9 +29,7 @@ async def load_store(reader: LogReader, partition: int) -> Store:
     end = await reader.end_offset(topics.ACCOUNTS, partition)
     if begin < end:
         async for records in reader.read(topics.ACCOUNTS, partition, begin, end):
-            for record in records:
-                if record.key is not None:
-                    store.load(record.key, record.value)
+            store.load(records)
     store.loaded()
     await _check_events(reader, partition, store.progress())
     return store

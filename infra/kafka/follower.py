@@ -19,11 +19,11 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import READ_COMMITTED
 from aiokafka.errors import OffsetOutOfRangeError, for_code
 from aiokafka.protocol.fetch import FetchRequest
-from aiokafka.structs import TopicPartition
 
 from infra.kafka.cluster import is_connection_fault, leader_of, refresh
+from infra.kafka.fetched import aborted_of, decode_fetched
 from infra.kafka.ports import Record
-from infra.kafka.reader import KafkaLogReader, aborted_of, decode_fetched
+from infra.kafka.reader import KafkaLogReader
 
 _RETRY_S = 0.05
 _FETCH_BYTES_MAX = 8 << 20
@@ -98,9 +98,9 @@ class KafkaFollower:
                 continue
             if code != 0:
                 raise error(f"{self._topic}-{partition}")
-            place = TopicPartition(self._topic, partition)
-            position = self._positions[partition]
-            batch, following = decode_fetched(place, entry[-1], aborted_of(entry), position, READ_COMMITTED)
-            self._positions[partition] = max(position, following)
-            records.extend(batch)
+            place = f"{self._topic}-{partition}"
+            batch, self._positions[partition] = decode_fetched(
+                place, entry[-1], aborted_of(entry), self._positions[partition]
+            )
+            records += batch
         return records

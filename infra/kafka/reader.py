@@ -22,20 +22,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED, PartitionRecords
+from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED
 from aiokafka.errors import (
     OffsetOutOfRangeError,
     for_code,
 )
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
-from aiokafka.record import MemoryRecords
-from aiokafka.structs import TopicPartition
 
 from infra.kafka.cluster import is_connection_fault, leader_of, refresh
+from infra.kafka.fetched import aborted_of, decode_fetched
 from infra.kafka.ports import ReadFault, Record
 
 _EARLIEST = -2
@@ -115,7 +113,8 @@ class KafkaLogReader:
         ((_, (entry,)),) = answer.topics
         if entry[1] != 0:
             raise for_code(entry[1])(f"{topic}-{partition} at {position}")
-        return decode_fetched(TopicPartition(topic, partition), entry[-1], aborted_of(entry), position, isolation)
+        aborted = aborted_of(entry) if committed else None
+        return decode_fetched(f"{topic}-{partition}", entry[-1], aborted, position)
 
     async def _out_of_range(self, topic: str, partition: int, position: int) -> ReadFault:
         begin = await self.begin_offset(topic, partition)
@@ -143,25 +142,6 @@ class KafkaLogReader:
             raise ReadFault(
                 f"no broker named an offset of {topic}-{partition} within {self._progress_timeout_s:g} s"
             ) from error
-
-
-def aborted_of(entry: Sequence[Any]) -> list[tuple[int, int]]:
-    """The aborted transactions of a Fetch answer's partition (version 4 and up), as (producer id, first offset)."""
-    for field in entry:
-        if isinstance(field, list):
-            return field
-    return []
-
-
-def decode_fetched(
-    place: Any, data: bytes, aborted: list[tuple[int, int]], position: int, isolation: int
-) -> tuple[list[Record], int]:
-    """The readable records of one partition of a Fetch answer, and the offset to fetch next."""
-    records = PartitionRecords(place, MemoryRecords(data), aborted, position, None, None, True, isolation)
-    batch = [
-        Record(record.offset, record.timestamp, record.key, record.value, tuple(record.headers)) for record in records
-    ]
-    return batch, records.next_fetch_offset
 
 
 async def end_offsets(

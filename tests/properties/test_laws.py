@@ -106,10 +106,8 @@ def test_what_stands_on_the_topic_is_the_state(script: list[Step]) -> None:
     """A new owner that loads the records of `accounts` in order has the state, the timers and the position."""
     player = Player().play(script)
     store = Store(0)
-    for record in player.outgoing:
-        if record.topic == topics.ACCOUNTS:
-            assert record.key is not None
-            store.load(record.key, record.value)
+    written = [record for record in player.outgoing if record.topic == topics.ACCOUNTS]
+    store.load(Record(offset, 0, record.key, record.value) for offset, record in enumerate(written))
     store.loaded()
     assert store.values() == player.store.values()
     assert store.next_due_ms() == player.store.next_due_ms()

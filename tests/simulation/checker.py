@@ -48,9 +48,7 @@ async def _check_sources(cluster: Cluster) -> None:
 async def _check_state(cluster: Cluster) -> None:
     """What stands in `accounts` is the fold of `events`."""
     stored, fold = Store(PARTITION), Fold(PARTITION)
-    for record in await cluster.records(topics.ACCOUNTS):
-        assert record.key is not None
-        stored.load(record.key, record.value)
+    stored.load(await cluster.records(topics.ACCOUNTS))
     for event in await cluster.events():
         fold.add(event)
     assert list(differences(fold.values(), stored)) == []

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infra.kafka.ports import Record
 from processors import store as store_module
 from processors.accounts.state import Idempotency, Queued, idempotency_key, queued_key
 from processors.effects import REPLIES_A_RECORD_MAX, reply_records
@@ -51,7 +52,7 @@ def test_records_that_were_not_used_lately_are_read_again(monkeypatch: pytest.Mo
 
 def test_a_record_of_a_newer_release_is_refused_at_load() -> None:
     with pytest.raises(StateTooNew):
-        Store(0).load(b"acct_anna|job|job_1", bytes((STATE_VERSION + 1,)) + bytes(8) + b"{}")
+        Store(0).load([Record(0, 0, b"acct_anna|job|job_1", bytes((STATE_VERSION + 1,)) + bytes(8) + b"{}")])
 
 
 moves = st.lists(st.tuples(st.integers(0, 5), st.one_of(st.none(), st.integers(1, 50))), max_size=60)
