@@ -85,7 +85,7 @@ class BenchChild:
 
 
 class Children:
-    """Starts children with logs in one folder; `stop` ends those that still run, the last started first."""
+    """Starts children with logs in one folder."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -109,10 +109,14 @@ class Children:
         return child
 
     def stop(self, *children: BenchChild) -> None:
-        """Stop these; without a name all."""
-        for child in children or reversed(self._running):
+        """Stop these."""
+        for child in children:
             child.stop()
-        self._running = [child for child in self._running if child not in children] if children else []
+        self._running = [child for child in self._running if child not in children]
+
+    def stop_all(self) -> None:
+        """Stop all that run, the last started first."""
+        self.stop(*reversed(self._running))
 
     def _start(self, name: str, arguments: tuple[str, ...], environment: Mapping[str, str]) -> BenchChild:
         child = BenchChild(name, arguments, self._layout.logs / f"{name}.bench.log", environment)
@@ -131,7 +135,7 @@ def stack(root: Path, *names: str) -> Iterator[tuple[LocalServers, Children]]:
         try:
             yield servers, children
         finally:
-            children.stop()
+            children.stop_all()
     finally:
         servers.stop()
 

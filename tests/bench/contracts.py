@@ -190,7 +190,7 @@ def main() -> int:
 
         bench = Contracts(children.gateway_port, tuple(role.pid for role in roles), of)
         bench.run()
-    results = Results(ROUNDS, time.monotonic() - started, machine(), bench.pairs, [], [])
+    results = Results(ROUNDS, time.monotonic() - started, machine(), bench.pairs)
     print(markdown(results))
     return 0
 

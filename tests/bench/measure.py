@@ -58,6 +58,15 @@ class Latency(msgspec.Struct, frozen=True):
     goal_p99_ms: float | None = None
 
 
+class Curves(msgspec.Struct, frozen=True):
+    """Lines of points (x, y) over one pair of axes, for a plot."""
+
+    title: str
+    x: str
+    y: str
+    lines: dict[str, list[tuple[float, float]]]
+
+
 class CheckFailed(Exception):
     """Something that was counted is not what it must be; the message says what."""
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+import pygal
 
-from tests.bench.measure import Latency, Pair
+from tests.bench.measure import Curves, Latency, Pair
 
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -21,8 +22,10 @@ class Results(msgspec.Struct, frozen=True):
     seconds: float
     machine: str
     pairs: Sequence[Pair]
-    latencies: Sequence[Latency]
-    failures: Sequence[str]
+    latencies: Sequence[Latency] = ()
+    curves: Sequence[Curves] = ()
+    notes: Sequence[str] = ()
+    failures: Sequence[str] = ()
 
 
 def machine() -> str:
@@ -44,6 +47,8 @@ def markdown(results: Results) -> str:
         "|---|---|---|---|---|",
         *map(_latency, results.latencies),
     ]
+    if results.notes:
+        lines += ["", *results.notes]
     if results.failures:
         lines += ["", *(f"FAILED {failure}" for failure in results.failures)]
     return "\n".join(lines)
@@ -52,6 +57,17 @@ def markdown(results: Results) -> str:
 def write(results: Results, path: Path = RESULTS) -> None:
     """Store the run beside the bench."""
     path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+
+
+def plots(results: Results, folder: Path = RESULTS.parent) -> None:
+    """Each set of curves as an SVG that is named after its title."""
+    style = pygal.style.CleanStyle(background="white", plot_background="white", font_family="sans-serif")
+    for curves in results.curves:
+        chart = pygal.XY(style=style, width=720, height=360, js=(), legend_at_bottom=True)
+        chart.title, chart.x_title, chart.y_title = curves.title, curves.x, curves.y
+        for name, points in curves.lines.items():
+            chart.add(name, points)
+        chart.render_to_file(str(folder / f"{'-'.join(curves.title.lower().split())}.svg"))
 
 
 def _pair(row: Pair) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
-from collections import defaultdict
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -16,8 +16,7 @@ from tests.stack import Stack
 from tests.unit.http.google_keys import CLIENT, KeyServer
 
 _addresses = itertools.count(int(ipaddress.ip_address("198.18.0.1")))  # a range for benchmarks; nobody has it
-_checks: dict[tuple[str, str], list[tuple[str, bool]]] = defaultdict(list)
-_CHECK = pytest.StashKey[tuple[str, str, str]]()
+_CHECK = "contract"
 
 
 @pytest.fixture(scope="package")
@@ -81,25 +80,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         mark = item.get_closest_marker("contract")
         if mark is not None:
-            document, endpoint, section = mark.args
-            item.stash[_CHECK] = (document, endpoint, section)
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Iterator[None]:
-    outcome: Any = yield
-    report = outcome.get_result()
-    if _CHECK in item.stash and (report.when == "call" or report.failed):
-        document, endpoint, section = item.stash[_CHECK]
-        _checks[document, endpoint].append((section, report.passed))
+            item.user_properties.append((_CHECK, mark.args))  # goes along with its reports, between processes too
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    if not _checks:
+    passed: Counter[tuple[str, str]] = Counter()
+    checks: Counter[tuple[str, str]] = Counter()
+    for outcome in ("passed", "failed", "error"):
+        for report in terminalreporter.getreports(outcome):
+            for document, endpoint, _ in (value for name, value in report.user_properties if name == _CHECK):
+                checks[document, endpoint] += 1
+                passed[document, endpoint] += outcome == "passed"
+    if not checks:
         return
     terminalreporter.section("documents, endpoints, checks passed of checks")
-    for (document, endpoint), checks in sorted(_checks.items()):
-        passed = sum(ok for _, ok in checks)
-        terminalreporter.write_line(f"{document}  {endpoint:<48} {passed:>3} of {len(checks)}")
-    total = [ok for checks in _checks.values() for _, ok in checks]
-    terminalreporter.write_line(f"all  {'':<48} {sum(total):>3} of {len(total)}")
+    for (document, endpoint), count in sorted(checks.items()):
+        terminalreporter.write_line(f"{document}  {endpoint:<48} {passed[document, endpoint]:>3} of {count}")
+    terminalreporter.write_line(f"all  {'':<48} {passed.total():>3} of {checks.total()}")
