@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from infra.settings import Settings
 from tests.servers import LocalServers, Servers
+
+CONTRACT_CHECK = "contract"  # the property of a report that names the document, the endpoint and the section
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -76,3 +80,20 @@ def triton(servers: Servers) -> Settings:
 def settings(servers: Servers) -> Settings:
     """Settings that point at all four servers, running."""
     return servers.need("kafka", "s3", "postgres", "triton")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The table of what was checked of each documented endpoint. It stands here for the process that runs no test."""
+    passed: Counter[tuple[str, str]] = Counter()
+    checks: Counter[tuple[str, str]] = Counter()
+    for outcome in ("passed", "failed", "error"):
+        for report in terminalreporter.getreports(outcome):
+            for document, endpoint, _ in (value for name, value in report.user_properties if name == CONTRACT_CHECK):
+                checks[document, endpoint] += 1
+                passed[document, endpoint] += outcome == "passed"
+    if not checks:
+        return
+    terminalreporter.section("documents, endpoints, checks passed of checks")
+    for (document, endpoint), count in sorted(checks.items()):
+        terminalreporter.write_line(f"{document}  {endpoint:<48} {passed[document, endpoint]:>3} of {count}")
+    terminalreporter.write_line(f"all  {'':<48} {passed.total():>3} of {checks.total()}")

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
 
 import httpx
 import pytest
 
+from tests.conftest import CONTRACT_CHECK
 from tests.end_to_end.pictures_elsewhere import PictureServer, picture_server
 from tests.stack import Stack
 from tests.unit.http.google_keys import CLIENT, KeyServer
 
 _addresses = itertools.count(int(ipaddress.ip_address("198.18.0.1")))  # a range for benchmarks; nobody has it
-_CHECK = "contract"
 
 
 @pytest.fixture(scope="package")
@@ -80,20 +78,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         mark = item.get_closest_marker("contract")
         if mark is not None:
-            item.user_properties.append((_CHECK, mark.args))  # goes along with its reports, between processes too
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    passed: Counter[tuple[str, str]] = Counter()
-    checks: Counter[tuple[str, str]] = Counter()
-    for outcome in ("passed", "failed", "error"):
-        for report in terminalreporter.getreports(outcome):
-            for document, endpoint, _ in (value for name, value in report.user_properties if name == _CHECK):
-                checks[document, endpoint] += 1
-                passed[document, endpoint] += outcome == "passed"
-    if not checks:
-        return
-    terminalreporter.section("documents, endpoints, checks passed of checks")
-    for (document, endpoint), count in sorted(checks.items()):
-        terminalreporter.write_line(f"{document}  {endpoint:<48} {passed[document, endpoint]:>3} of {count}")
-    terminalreporter.write_line(f"all  {'':<48} {passed.total():>3} of {checks.total()}")
+            item.user_properties.append(
+                (CONTRACT_CHECK, mark.args)
+            )  # goes along with its reports, between processes too
