@@ -143,7 +143,7 @@ class Stack:
         *,
         product: str = "darkroom",
         role: str = "user",
-        ttl_s: int = 3600,
+        ttl_s: int = 86_400,
         plan: str = "default",
         workspace: str | None = None,
         idle_s: int | None = None,

@@ -30,7 +30,15 @@ def main() -> int:
     """Run, print the table, and say by the exit code whether everything holds."""
     given = _arguments()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of each try while the broker is down
-    asked = Asked(given.seed, given.minutes, given.strikes, given.commands_a_second, given.at_once, given.each_once)
+    asked = Asked(
+        seed=given.seed,
+        minutes=given.minutes,
+        strikes=given.strikes,
+        commands_a_second=given.commands_a_second,
+        at_once=given.at_once,
+        each_once=given.each_once,
+        every_s=given.every,
+    )
     with tempfile.TemporaryDirectory(prefix="darkroom-chaos-", ignore_cleanup_errors=True) as folder:
         root = Path(folder) if given.keep is None else Path(given.keep)
         root.mkdir(parents=True, exist_ok=True)
@@ -66,6 +74,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--faults", help=f"these alone, with commas: {', '.join(f.name for f in every_fault())}")
     parser.add_argument("--commands-a-second", type=float, default=15.0)
     parser.add_argument("--at-once", type=int, default=5, help="faults at work in a melee (default 5)")
+    parser.add_argument("--every", metavar="SECONDS", type=float, help="a fault each so many seconds, and no melees")
     parser.add_argument("--each-once", action="store_true", help="begin with every fault")
     parser.add_argument("--keep", metavar="DIR", help="keep the stack's data and every answer there")
     parser.add_argument("--write", nargs="?", type=Path, const=RESULTS, help="add the figures to this file of JSON")

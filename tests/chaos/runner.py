@@ -51,7 +51,8 @@ _ENDLESS = 10_000_000
 class Asked:
     """How long and how much. It ends when either limit is reached.
 
-    With ``each_once`` every fault strikes first, and those that met nothing strike again.
+    With ``each_once`` every fault strikes first, and those that met nothing strike again. With ``every_s`` there are no
+    rounds: a fault begins each so many seconds.
     """
 
     seed: int = 1
@@ -60,6 +61,7 @@ class Asked:
     commands_a_second: float = 15.0
     at_once: int = 5
     each_once: bool = False
+    every_s: float | None = None
 
     def is_over(self, began_s: float, struck: int) -> bool:
         late = self.minutes is not None and time.monotonic() - began_s >= 60 * self.minutes
@@ -86,6 +88,10 @@ class Nemesis:
 
         if asked.each_once:
             await self._each(asked.at_once)
+        while asked.every_s is not None and not is_over():
+            pause = asyncio.create_task(asyncio.sleep(asked.every_s))
+            await self._strike(self._drawn(), random.Random(self.draw.getrandbits(64)), alone=False)
+            await pause
         while not is_over():
             ends_s = time.monotonic() + self.draw.uniform(*_MELEE_S)
             await self._melee(asked.at_once, partial(self._until, ends_s, is_over))
