@@ -117,7 +117,7 @@ class GatewaySettings(_Section):
     ``allowed_origins`` are those of other sites' pages that may send changes with a user's cookie. What it cannot do in
     time it refuses with 503 at once: every request while its event loop is later than ``loop_lag_max_ms``, and what is
     to be decided in a partition whose first undecided command is older than ``behind_after_ms``, once
-    ``behind_waiting_max`` wait there.
+    ``behind_waiting_min`` wait there and as many as it decides in half a second.
     """
 
     host: str = "127.0.0.1"
@@ -126,8 +126,8 @@ class GatewaySettings(_Section):
     allowed_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     loop_lag_max_ms: int = Field(default=250, ge=10)
-    behind_after_ms: int = Field(default=500, ge=10)
-    behind_waiting_max: int = Field(default=32, ge=1)
+    behind_after_ms: int = Field(default=300, ge=10)
+    behind_waiting_min: int = Field(default=8, ge=1)
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -7,10 +7,11 @@ waits for anything older) and drops what is keyed for others. A reply is matched
 without a waiter is dropped, the client has its 202. A reader that falls behind or fails delays answers and loses none:
 waiters ask the read model beside it (design section 2, point 21).
 
-Overload. A partition whose first undecided command has waited longer than `behind_after_s` is behind, and takes no
-more than `behind_waiting_max` waiters until it has caught up: the next one is refused at once, before anything is on
-the log, so that whoever is let in is still answered soon. A few may wait however far behind it is: those of the seconds
-in which a dead owner's partitions move. Each partition is judged by itself, so one that hangs costs the others nothing.
+Overload. A partition whose first undecided command has waited longer than `behind_after_s` is behind. Until it has
+caught up it takes no more waiters than it has decided in the last `_SOON_S`: whoever comes last then waits about that
+long (Little's law; while some wait, what is decided is all that can be). The next one is refused at once, before
+anything is on the log. `behind_waiting_min` may wait however far behind it is: those of the seconds in which a dead
+owner's partitions move. Each partition is judged by itself, so one that hangs costs the others nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from infra.kafka.ports import Follower
 from infra.logs import get_logger
 from schemas.replies import Reply, decode_replies
 
+_SOON_S = 0.5
 NUMBERED = "."  # a correlation `<id>.<number>` is that of one of many commands, whose waiter is `<id>`
 _RETRY_S = 0.5
 _log = get_logger(__name__)
@@ -84,6 +86,42 @@ def _settle(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
+class _Pace:
+    """How many were decided within the last `_SOON_S`: a window that slides over two counts."""
+
+    __slots__ = ("_before", "_began_s", "_count")
+
+    def __init__(self) -> None:
+        self._began_s, self._count, self._before = 0.0, 0, 0
+
+    def note(self, now_s: float) -> None:
+        """One more was decided."""
+        self._turn(now_s)
+        self._count += 1
+
+    def lately(self, now_s: float) -> float:
+        """How many they are, the older count taken in part."""
+        self._turn(now_s)
+        return self._count + self._before * (1.0 - (now_s - self._began_s) / _SOON_S)
+
+    def _turn(self, now_s: float) -> None:
+        since_s = now_s - self._began_s
+        if since_s >= _SOON_S:
+            self._before = self._count if since_s < 2 * _SOON_S else 0
+            self._began_s = self._began_s + _SOON_S if since_s < 2 * _SOON_S else now_s
+            self._count = 0
+
+
+class _Line:
+    """Who waits in a partition, the first one first, and how fast it goes on."""
+
+    __slots__ = ("pace", "undecided")
+
+    def __init__(self) -> None:
+        self.undecided: dict[str, Waiter] = {}
+        self.pace = _Pace()
+
+
 class Waiters:
     """Who waits for which correlation id in this gateway. `clock` gives seconds of a monotonic clock."""
 
@@ -92,40 +130,42 @@ class Waiters:
         incarnation: str,
         waiting_max: int = 20_000,
         *,
-        behind_after_s: float = 0.5,
-        behind_waiting_max: int = 32,
+        behind_after_s: float = 0.3,
+        behind_waiting_min: int = 8,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.incarnation = incarnation
         self._waiting_max = waiting_max
-        self._behind_after_s, self._behind_waiting_max = behind_after_s, behind_waiting_max
+        self._behind_after_s, self._behind_waiting_min = behind_after_s, behind_waiting_min
         self._clock = clock
         self._by_correlation: dict[str, Waiter] = {}
-        self._undecided: dict[int, dict[str, Waiter]] = {}  # of each partition, the first one first
+        self._lines: dict[int, _Line] = {}
 
     def open(self, correlation: str, partition: int) -> Waiter:
         """A waiter, registered before its command is sent to the partition. Raises TooManyWaiters."""
         if len(self._by_correlation) >= self._waiting_max:
             raise TooManyWaiters(f"{self._waiting_max} requests wait already")
-        undecided, now_s = self._undecided.setdefault(partition, {}), self._clock()
-        if len(undecided) >= self._behind_waiting_max:
-            first = next(iter(undecided.values()))
-            if now_s - first.opened_s > self._behind_after_s:
-                raise TooManyWaiters(f"partition {partition} is {now_s - first.opened_s:.1f} s behind")
+        line, now_s = self._lines.get(partition) or self._lines.setdefault(partition, _Line()), self._clock()
+        if len(line.undecided) >= self._behind_waiting_min:
+            behind_s = now_s - next(iter(line.undecided.values())).opened_s
+            if behind_s > self._behind_after_s and len(line.undecided) >= line.pace.lately(now_s):
+                raise TooManyWaiters(f"partition {partition} is {behind_s:.1f} s behind")
         waiter = Waiter(self, correlation, partition, now_s)
-        self._by_correlation[correlation] = undecided[correlation] = waiter
+        self._by_correlation[correlation] = line.undecided[correlation] = waiter
         return waiter
 
     def forget(self, waiter: Waiter) -> None:
         """Drop what still comes for it."""
         self._by_correlation.pop(waiter.correlation, None)
-        self._undecided[waiter.partition].pop(waiter.correlation, None)
+        self._lines[waiter.partition].undecided.pop(waiter.correlation, None)
 
     def deliver(self, reply: Reply) -> None:
         """Give the reply to its waiter, if it still waits."""
         waiter = self._by_correlation.get(reply.correlation.partition(NUMBERED)[0])
         if waiter is not None:
-            self._undecided[waiter.partition].pop(waiter.correlation, None)
+            line = self._lines[waiter.partition]
+            if line.undecided.pop(waiter.correlation, None) is not None:
+                line.pace.note(self._clock())
             waiter.put(reply)
 
 

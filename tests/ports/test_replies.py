@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -178,7 +179,7 @@ async def test_waiting_is_bounded_and_forgotten() -> None:
 
 async def test_a_partition_that_is_behind_takes_a_few_waiters_and_the_others_take_all() -> None:
     now = [100.0]
-    waiters = Waiters("gw", behind_after_s=0.5, behind_waiting_max=2, clock=lambda: now[0])
+    waiters = Waiters("gw", behind_after_s=0.5, behind_waiting_min=2, clock=lambda: now[0])
     early = [waiters.open(name, 3) for name in ("one", "two", "three")]  # many may wait while the first waits shortly
     now[0] += 0.6
     with pytest.raises(TooManyWaiters):
@@ -195,3 +196,33 @@ async def test_a_partition_that_is_behind_takes_a_few_waiters_and_the_others_tak
         waiters.deliver(Reply("three.2", "acct_a", "3.2.0.0", Done()))  # one of many commands of its request
         waiters.open("five", 3).close()
     assert [await waiter.take(0) is not None for waiter in early] == [True, False, True]
+
+
+@pytest.mark.parametrize("a_second", [40, 400])
+async def test_a_partition_that_is_behind_takes_as_many_as_it_decides_in_half_a_second(a_second: int) -> None:
+    """More arrive than are decided: those that are let in wait about half a second, whatever the pace is."""
+    now = [100.0]
+    waiters = Waiters("gw", behind_after_s=0.3, behind_waiting_min=8, clock=lambda: now[0])
+    queue: deque[tuple[str, float]] = deque()
+    waits: list[float] = []
+    refused = 0
+    for number in range(20 * a_second):  # 10 s in which twice as many come as go
+        now[0] += 0.5 / a_second
+        try:
+            waiters.open(f"w{number}", 0)
+            queue.append((f"w{number}", now[0]))
+        except TooManyWaiters:
+            refused += 1
+        if number % 2 and queue:
+            name, opened_s = queue.popleft()
+            waiters.deliver(Reply(name, "acct_a", f"0.{number}.0.0", Done()))
+            waits.append(now[0] - opened_s)
+    assert refused > 8 * a_second
+    assert 0.2 < max(waits) < 0.7
+    now[0] += 60.0
+    while len(queue) >= 8:
+        waiters.deliver(Reply(queue.popleft()[0], "acct_a", "0.0.0.0", Done()))
+    now[0] += 2.0  # an owner is dead, and nothing is decided any more
+    waiters.open("late", 0)
+    with pytest.raises(TooManyWaiters):
+        waiters.open("later", 0)
