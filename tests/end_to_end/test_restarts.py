@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
-import signal
 from typing import Any
 
-from tests.client import Client, data, ok
+from tests.client import Client, ok
 from tests.stack import Stack
 
 
@@ -69,16 +67,3 @@ async def test_read_models_and_local_state_are_rebuilt_from_the_log(stack: Stack
     await asyncio.to_thread(stack.start)
     await _until_equal(user, before)
     assert (await asyncio.to_thread(stack.audit))["violations"] == []
-
-
-async def test_a_killed_server_comes_back_and_nothing_is_lost(stack: Stack, user: Client) -> None:
-    for name in ("postgres", "triton", "s3", "gateway-0"):
-        pid = stack.status()[name]["pid"]
-        job = ok(await user.submit("sandbox/slow", {"seconds": 1}))
-        os.kill(pid, signal.SIGKILL)
-        await asyncio.sleep(0.3)
-        await asyncio.to_thread(stack.wait_healthy)
-        ended = await user.until_ended(job["id"], 60)
-        assert ended["status"] == "succeeded", f"after the end of {name}: {ended}"
-    assert (await user.account())["balance"] == 16
-    assert len(data(await user.http.get("/v1/jobs"))) == 4
