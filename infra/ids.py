@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import random
 import secrets
 from typing import Protocol
 
 _CHARACTERS = 26
-_BITS = 5 * _CHARACTERS
-_BYTES = -(-_BITS // 8)
-_PADDING_BITS = 8 * _BYTES - _BITS
+_OF_BYTES = b"abcdefghijklmnopqrstuvwxyz234567" * (256 // 32)  # the character of a byte: five of its bits tell it
 
 
 class IdSource(Protocol):
@@ -25,7 +22,7 @@ class SystemIds:
     """Unguessable identifiers from the operating system's random source."""
 
     def mint(self, prefix: str) -> str:
-        return _render(prefix, secrets.randbits(_BITS))
+        return _render(prefix, secrets.token_bytes(_CHARACTERS))
 
 
 class SeededIds:
@@ -35,8 +32,8 @@ class SeededIds:
         self._random = random.Random(seed)  # nosec B311 # for tests and simulations
 
     def mint(self, prefix: str) -> str:
-        return _render(prefix, self._random.getrandbits(_BITS))
+        return _render(prefix, self._random.randbytes(_CHARACTERS))
 
 
-def _render(prefix: str, bits: int) -> str:
-    return f"{prefix}_{base64.b32encode((bits << _PADDING_BITS).to_bytes(_BYTES)).decode()[:_CHARACTERS].lower()}"
+def _render(prefix: str, random_bytes: bytes) -> str:
+    return f"{prefix}_{random_bytes.translate(_OF_BYTES).decode('ascii')}"
