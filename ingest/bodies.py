@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from infra.http.headers import headers_of
 from infra.http.problems import Problem, bad_field
-from infra.http.requests import body_chunks, decode_json
+from infra.http.requests import decode_json, whole_body
 
 BATCH_BYTES_MAX = 16 << 20
 BATCH_JOBS_MAX = 10_000
@@ -34,7 +34,7 @@ async def read_jobs(request: Request, jobs_max: int) -> Sequence[bytes | msgspec
     if kind not in (JSON, NDJSON):
         detail = f"Send the jobs as Content-Type: {JSON} or {NDJSON}."
         raise Problem(415, "unsupported-media-type", detail)
-    body = b"".join([chunk async for chunk in body_chunks(request, BATCH_BYTES_MAX)])
+    body = await whole_body(request, BATCH_BYTES_MAX)
     items = _lines(body) if kind == NDJSON else decode_json(body, _jobs_decoder).jobs
     if not 1 <= len(items) <= jobs_max:
         raise bad_field("jobs", f"Send 1 to {jobs_max} jobs at a time, not {len(items)}.")

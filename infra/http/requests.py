@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, Callable
-from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -50,22 +49,47 @@ async def body_chunks(
 
     A body that stops coming is `infra.http.protocol`'s to end.
     """
-    refuse = too_large or partial(body_too_large, bytes_max)
-    declared = headers_of(request.scope).get(b"content-length", b"")
-    if declared.isdigit() and int(declared) > bytes_max:
-        raise refuse()
-    size, more = 0, True
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > bytes_max:
-            raise refuse()
-        more = message.get("more_body", False)
+    body = _Body(request, bytes_max, too_large)
+    while not body.is_read:
+        chunk = await body.chunk()
         if chunk:
             yield chunk
+
+
+async def whole_body(request: Request, bytes_max: int) -> bytes:
+    """The body in one piece. Raises Problem 413 past `bytes_max`."""
+    body = _Body(request, bytes_max)
+    chunks = [await body.chunk()]
+    while not body.is_read:
+        chunks.append(await body.chunk())
+    return b"".join(chunks)
+
+
+class _Body:
+    """A body as it comes, with its bounds."""
+
+    def __init__(self, request: Request, bytes_max: int, too_large: Callable[[], Problem] | None = None) -> None:
+        self._receive, self._bytes_max, self._too_large = request.receive, bytes_max, too_large
+        self._size = 0
+        self.is_read = False
+        declared = headers_of(request.scope).get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > bytes_max:
+            raise self._refusal()
+
+    async def chunk(self) -> bytes:
+        """What comes next, perhaps nothing."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk: bytes = message.get("body", b"")
+        self._size += len(chunk)
+        if self._size > self._bytes_max:
+            raise self._refusal()
+        self.is_read = not message.get("more_body", False)
+        return chunk
+
+    def _refusal(self) -> Problem:
+        return body_too_large(self._bytes_max) if self._too_large is None else self._too_large()
 
 
 def body_too_large(bytes_max: int) -> Problem:
@@ -82,12 +106,12 @@ async def json_body(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
 async def json_bytes(request: Request) -> bytes:
     """The body of a request that says it is JSON, undecoded. Raises Problem 413, 415."""
     _check_kind(request)
-    return b"".join([chunk async for chunk in body_chunks(request, JSON_BYTES_MAX)])
+    return await whole_body(request, JSON_BYTES_MAX)
 
 
 async def optional_json_body(request: Request, decoder: msgspec.json.Decoder[T], default: T) -> T:
     """The same where there may be no body; `default` stands for none."""
-    body = b"".join([chunk async for chunk in body_chunks(request, JSON_BYTES_MAX)])
+    body = await whole_body(request, JSON_BYTES_MAX)
     if not body:
         return default
     _check_kind(request)

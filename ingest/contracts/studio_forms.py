@@ -18,7 +18,7 @@ from infra.http.auth import caller_of, caller_or_nobody
 from infra.http.headers import give_header, headers_of
 from infra.http.login import Logins
 from infra.http.problems import Problem, WireProblem, bad_field
-from infra.http.requests import body_chunks, query_of
+from infra.http.requests import query_of, whole_body
 from infra.http.routing import port_of
 from infra.http.templates import page
 from infra.http.wording import fault_of
@@ -147,7 +147,7 @@ async def _fields(request: Request) -> dict[str, str]:
     kind = headers_of(request.scope).get(b"content-type", b"").split(b";")[0].strip().lower()
     if kind != wire.URLENCODED.encode():
         raise Problem(415, "unsupported-media-type", f"Send the form as {wire.URLENCODED}.")
-    body = b"".join([chunk async for chunk in body_chunks(request, _BODY_BYTES_MAX)])
+    body = await whole_body(request, _BODY_BYTES_MAX)
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS_MAX)
     except ValueError as error:
