@@ -79,14 +79,8 @@ class WindowStorage(Storage, MovingWindowSupport):
         self._times: OrderedDict[str, deque[float]] = OrderedDict()
         super().__init__()
 
-    def hit(self, key: str, limit: int, expiry: int) -> tuple[bool, int, float]:
+    def hit(self, key: str, limit: int, expiry: int, amount: int = 1) -> tuple[bool, int, float]:
         """`acquire_entry` and `get_moving_window` in one: (allowed, number of entries, time of the oldest)."""
-        allowed = self.acquire_entry(key, limit, expiry)
-        times = self._times[key]
-        return allowed, len(times), times[0] if times else self._now_s()
-
-    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        """Count `amount` if the window of `expiry` seconds has room for all of it."""
         now_s = self._now_s()
         times = self._times.get(key)
         if times is None:
@@ -96,10 +90,14 @@ class WindowStorage(Storage, MovingWindowSupport):
         else:
             self._times.move_to_end(key)
             _forget(times, now_s - expiry)
-        if len(times) + amount > limit:
-            return False
-        times.extend([now_s] * amount)
-        return True
+        allowed = len(times) + amount <= limit
+        if allowed:
+            times.extend([now_s] * amount)
+        return allowed, len(times), times[0] if times else now_s
+
+    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        """Count `amount` if the window of `expiry` seconds has room for all of it."""
+        return self.hit(key, limit, expiry, amount)[0]
 
     def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
         """(time of the oldest entry, number of entries)."""
@@ -140,6 +138,18 @@ def _forget(times: deque[float], until_s: float) -> None:
         times.popleft()
 
 
+class _Window(NamedTuple):
+    """A limit as the library writes it, and its numbers, which the library works out anew whenever it is asked."""
+
+    item: RateLimitItemPerSecond
+    amount: int
+    window_s: int
+
+
+def _window(amount: int, window_s: int) -> _Window:
+    return _Window(RateLimitItemPerSecond(amount, window_s), amount, window_s)
+
+
 class Limiter:
     """Counts requests per name of a limit and caller."""
 
@@ -153,41 +163,40 @@ class Limiter:
         self._amounts = {"guest-jobs-a-day": settings.guest_jobs_a_day, **settings.amounts}
         self._memory = WindowStorage(now_s)
         self._shared = None if settings.store_uri is None else SharedWindows(settings.store_uri)
-        self._items = {
-            "requests": RateLimitItemPerSecond(settings.requests, settings.window_s),
-            "uploads": RateLimitItemPerSecond(settings.uploads, settings.window_s),
+        self._windows = {
+            "requests": _window(settings.requests, settings.window_s),
+            "uploads": _window(settings.uploads, settings.window_s),
         }
 
     async def hit(self, name: str, caller: str) -> Standing:
         """Count one request of `caller` in the window `name` of the settings."""
-        return await self._hit(self._items[name], name, caller)
+        return await self._hit(self._windows[name], name, caller)
 
     async def hit_limit(self, limit: Limit, caller: str) -> Standing:
         """Count one request of `caller` in a contract's window."""
-        item = self._items.get(limit.name)
-        if item is None:
+        window = self._windows.get(limit.name)
+        if window is None:
             amount = self._amounts.get(limit.name, limit.amount)
-            item = self._items[limit.name] = RateLimitItemPerSecond(amount, limit.window_s)
-        return await self._hit(item, limit.name, caller)
+            window = self._windows[limit.name] = _window(amount, limit.window_s)
+        return await self._hit(window, limit.name, caller)
 
     async def close(self) -> None:
         """End the connections to a shared store."""
         if self._shared is not None:
             await self._shared.close()
 
-    async def _hit(self, item: RateLimitItemPerSecond, name: str, caller: str) -> Standing:
+    async def _hit(self, window: _Window, name: str, caller: str) -> Standing:
         if self._shared is not None:
             try:
-                return self._standing(item, *await self._shared.hit(item, name, caller))
+                return self._standing(window, *await self._shared.hit(window.item, name, caller))
             except StoreAway:
                 pass  # approximate anyway: until it answers again this gateway counts by itself
-        limit, window_s = int(item.amount), int(item.get_expiry())
-        allowed, count, oldest_s = self._memory.hit(f"{name}/{caller}", limit, window_s)
-        return self._standing(item, allowed, limit - count, oldest_s + window_s)
+        allowed, count, oldest_s = self._memory.hit(f"{name}/{caller}", window.amount, window.window_s)
+        return self._standing(window, allowed, window.amount - count, oldest_s + window.window_s)
 
-    def _standing(self, item: RateLimitItemPerSecond, allowed: bool, remaining: int, reset_at_s: float) -> Standing:
+    def _standing(self, window: _Window, allowed: bool, remaining: int, reset_at_s: float) -> Standing:
         reset_s = 0 if remaining else max(0, math.ceil(reset_at_s - self._now_s()))
-        return Standing(allowed, int(item.amount), remaining, reset_s, math.ceil(reset_at_s))
+        return Standing(allowed, window.amount, remaining, reset_s, math.ceil(reset_at_s))
 
 
 class GatewayLock:
