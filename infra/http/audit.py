@@ -25,9 +25,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
+import msgspec
 from prometheus_client import REGISTRY, CollectorRegistry, Counter
 from starlette.requests import Request
 from starlette.types import Scope
@@ -55,7 +54,7 @@ _ID_CHARS_MAX = 64
 _log = get_logger(__name__)
 
 
-class _Key(NamedTuple):
+class _Key(msgspec.Struct, frozen=True, gc=False):
     """What equal accesses have alike."""
 
     account: str
@@ -68,8 +67,7 @@ class _Key(NamedTuple):
     address: str
 
 
-@dataclass(slots=True)
-class _Equal:
+class _Equal(msgspec.Struct, gc=False):
     """The first of equal accesses, and how many there are."""
 
     at_ms: int
@@ -77,7 +75,7 @@ class _Equal:
     times: int = 1
 
 
-class _Accessed(NamedTuple):
+class _Accessed(msgspec.Struct, frozen=True):
     account: str | None
     objects: list[str]
 

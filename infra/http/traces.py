@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import re
-from typing import NamedTuple, cast
 
+import msgspec
 from starlette.types import Scope
 
 _FORM = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
@@ -14,7 +14,7 @@ _NO_SPAN = "0" * 16
 _random = random.Random()  # nosec B311 # seeded by the system; trace ids must be unlike each other, not unguessable
 
 
-class Trace(NamedTuple):
+class Trace(msgspec.Struct, frozen=True, gc=False):
     """The trace a request belongs to and the span that this process opened for it."""
 
     trace_id: str
@@ -43,7 +43,8 @@ def trace_from(header: bytes | None) -> Trace:
 
 def trace_of(scope: Scope) -> Trace | None:
     """The trace of a request; None where no middleware opened one."""
-    return cast("Trace | None", scope.get("darkroom.trace"))
+    trace: Trace | None = scope.get("darkroom.trace")
+    return trace
 
 
 def trace_id_of(scope: Scope) -> str | None:
