@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from typing import get_args
 
 import msgspec
 from starlette.requests import Request
@@ -51,6 +52,10 @@ _SUBJECTS_MAX = 50_000
 _ASK_PAUSE_MAX_S = 5.0
 _CATCH_UP_PAUSE_S = 0.02
 _NAMING = ("job", "jobs", "asset", "assets", "album", "group")
+_NAMING_OF = {
+    kind: tuple(name for name in _NAMING if name in kind.__struct_fields__)
+    for kind in (*get_args(AnyCommand), *get_args(AnyAnswer))
+}
 
 
 class Who(msgspec.Struct, frozen=True, kw_only=True):
@@ -253,8 +258,8 @@ def broken() -> Problem:
 def _named(message: AnyCommand | AnyAnswer | None) -> list[str]:
     """The ids of what a command makes or changes, or an answer tells of; for the trail of accesses."""
     named: list[str] = []
-    for name in _NAMING:
-        value = getattr(message, name, None)
+    for name in _NAMING_OF.get(type(message), ()):
+        value = getattr(message, name)
         if isinstance(value, str):
             named.append(value)
         elif isinstance(value, tuple):
