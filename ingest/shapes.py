@@ -122,6 +122,8 @@ def preference_of(request: Request, default: Preference = _DECIDED) -> Preferenc
     header = headers_of(request.scope).get(b"prefer")
     if header is None:
         return default
+    if header == b"respond-async":  # as most write it
+        return _RESPOND_ASYNC
     found = default
     for part in header.decode("latin-1").split(","):
         preference = part.split(";")[0].replace(" ", "").replace('"', "").lower()

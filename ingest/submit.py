@@ -36,7 +36,8 @@ async def submit(
     A repeat under the same key gives the first one's job. The job's id is `minted.id("job")` otherwise. `operation`
     scopes the key.
     """
-    problem = input_problem(job, await intake.sizes.of(who.account, tuple(job.assets)))
+    assets = tuple(job.assets)
+    problem = input_problem(job, await intake.sizes.of(who.account, assets) if assets else {})
     if problem is not None:
         raise problem
     command = await _command(intake, who, minted, job, prefer)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from typing import cast
 
 from starlette.requests import Request
 from starlette.types import Scope
@@ -63,12 +62,14 @@ class BearerGate:
 
 def caller_of(request: Request) -> Caller:
     """Who asks; only for operations whose `access` is neither `public` nor `optional`."""
-    return cast(Caller, request.scope["darkroom.caller"])
+    caller: Caller = request.scope["darkroom.caller"]
+    return caller
 
 
 def caller_or_nobody(request: Request) -> Caller | None:
     """Who asks; None without a token."""
-    return cast("Caller | None", request.scope.get("darkroom.caller"))
+    caller: Caller | None = request.scope.get("darkroom.caller")
+    return caller
 
 
 def add_headers(scope: Scope, headers: list[tuple[bytes, bytes]]) -> None:
@@ -79,7 +80,7 @@ def add_headers(scope: Scope, headers: list[tuple[bytes, bytes]]) -> None:
 def set_header(scope: Scope, name: bytes, value: bytes) -> None:
     """A header of the answer, in the place of an earlier one of the name (in lower case)."""
     noted = scope.setdefault("darkroom.headers", [])
-    noted[:] = [(name, value), *(header for header in noted if header[0] != name)]
+    noted[:] = [(name, value), *[header for header in noted if header[0] != name]]
 
 
 def bearer_token(scope: Scope) -> str | None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from starlette.types import Scope
 
 
 def headers_of(scope: Scope) -> dict[bytes, bytes]:
     """The headers by lower-case name; where one comes twice, the last. Do not change it."""
-    known = scope.get("darkroom.header_map")
+    known: dict[bytes, bytes] | None = scope.get("darkroom.header_map")
     if known is None:
         known = scope["darkroom.header_map"] = dict(scope["headers"])
-    return cast("dict[bytes, bytes]", known)
+    return known
 
 
 def give_header(scope: Scope, name: bytes, value: bytes) -> None:
@@ -25,10 +23,8 @@ def give_header(scope: Scope, name: bytes, value: bytes) -> None:
 def count_of(scope: Scope, name: bytes) -> int:
     """How often a header comes."""
     headers = headers_of(scope)
-    if name not in headers:
-        return 0
     if len(headers) == len(scope["headers"]):
-        return 1
+        return 1 if name in headers else 0
     return sum(key == name for key, _ in scope["headers"])
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeVar, cast
+from typing import Literal, Protocol, TypeVar
 
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
@@ -196,16 +196,19 @@ async def admitted(request: Request, operation: Operation, gate: Gate) -> Respon
     """
     request.scope["darkroom.operation"] = operation
     await gate.admit(request, operation)
-    if any("\0" in value for value in request.path_params.values()):
+    named = request.path_params
+    if named and any("\0" in value for value in named.values()):
         raise HTTPException(404)
     return await operation.handler(request)
 
 
 def operation_of(scope: Scope) -> Operation | None:
     """The row that a request was routed to; None where no path matched."""
-    return cast("Operation | None", scope.get("darkroom.operation"))
+    operation: Operation | None = scope.get("darkroom.operation")
+    return operation
 
 
 def port_of(request: Request, kind: type[T]) -> T:
     """What the composition root registered under `kind`; a missing one is a bug of the composition."""
-    return cast(T, request.scope["darkroom.ports"][kind])
+    ports: Mapping[type[T], T] = request.scope["darkroom.ports"]
+    return ports[kind]
