@@ -27,11 +27,11 @@ from dataclasses import dataclass, field
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import for_code
-from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from infra.kafka.batches import Batch
 from infra.kafka.cluster import is_connection_fault, leader_of, refresh
+from infra.kafka.hot_requests import HotProduce
 from infra.kafka.ports import Appended, NotAppended, OutcomeUnknown, Outgoing, Overloaded
 from infra.kafka.protocol import NO_ERROR, PartitionAnswer, produce_answers
 from schemas.codec import pack_items
@@ -187,7 +187,7 @@ class CommandAppender:
         """One attempt; None when nobody knows how it ended."""
         timeout_ms = int(self._delivery_timeout_s * 1000)
         try:
-            request = ProduceRequest(None, -1, timeout_ms, [(self._topic, [(partition, data)])])
+            request = HotProduce(None, -1, timeout_ms, [(self._topic, [(partition, data)])])
             (answer,) = produce_answers(await self._client.send(leader, request))
         except Exception as error:
             if is_connection_fault(error):

@@ -18,11 +18,12 @@ from typing import Any
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import READ_COMMITTED
 from aiokafka.errors import OffsetOutOfRangeError, for_code
-from aiokafka.protocol.fetch import FetchRequest
 
 from infra.kafka.cluster import is_connection_fault, leader_of, refresh
 from infra.kafka.fetched import aborted_of, decode_fetched
+from infra.kafka.hot_requests import HotFetch
 from infra.kafka.ports import Record
+from infra.kafka.protocol import NO_ERROR
 from infra.kafka.reader import KafkaLogReader
 
 _RETRY_S = 0.05
@@ -79,11 +80,11 @@ class KafkaFollower:
 
     async def _fetch(self, leader: int, positions: Mapping[int, int]) -> list[Any]:
         places = [(partition, position, _PARTITION_BYTES_MAX) for partition, position in positions.items()]
-        request = FetchRequest(self._wait_ms, 1, _FETCH_BYTES_MAX, READ_COMMITTED, [(self._topic, places)])
+        request = HotFetch(self._wait_ms, 1, _FETCH_BYTES_MAX, READ_COMMITTED, [(self._topic, places)])
         answer = await self._client.send(leader, request)
         ((_, entries),) = answer.topics
         for entry in entries:
-            if for_code(entry[1]) is OffsetOutOfRangeError:
+            if entry[1] != NO_ERROR and for_code(entry[1]) is OffsetOutOfRangeError:
                 self._positions[entry[0]] = await self._reader.begin_offset(self._topic, entry[0])
         return list(entries)
 
@@ -92,15 +93,17 @@ class KafkaFollower:
         self._fetches = {leader: other for leader, other in self._fetches.items() if other is not task}
         records: list[Record] = []
         for entry in task.result():
-            partition, code = entry[0], entry[1]
-            error = for_code(code)
-            if error is OffsetOutOfRangeError:
-                continue
-            if code != 0:
+            partition, code, data = entry[0], entry[1], entry[-1]
+            if code != NO_ERROR:
+                error = for_code(code)
+                if error is OffsetOutOfRangeError:
+                    continue
                 raise error(f"{self._topic}-{partition}")
+            if not data:  # of eight partitions most have nothing new
+                continue
             place = f"{self._topic}-{partition}"
             batch, self._positions[partition] = decode_fetched(
-                place, entry[-1], aborted_of(entry), self._positions[partition]
+                place, data, aborted_of(entry), self._positions[partition]
             )
             records += batch
         return records
