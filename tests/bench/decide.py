@@ -9,9 +9,10 @@ once. The others report when they have done as many records.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -21,9 +22,9 @@ from infra.kafka.client import connection_arguments
 from infra.settings import Settings
 from schemas import topics
 from schemas.codec import pack_items
-from schemas.commands import Envelope, IdempotencyKey, ReplyAddress, SubmitJob, encode_command
+from schemas.commands import AnyCommand, CancelJob, Envelope, IdempotencyKey, ReplyAddress, SubmitJob, encode_command
 from schemas.identifiers import partition_of
-from schemas.replies import JobDecided, decode_replies
+from schemas.replies import Answer, JobDecided, decode_replies
 from tests.bench.bare_decide import COPY_TOPIC, FAUST_TOPIC
 from tests.bench.children import BenchChild
 from tests.bench.measure import Figure, check, cpu_seconds
@@ -40,21 +41,54 @@ def bench_account(number: int) -> str:
     return f"acct_bench{number:021d}"
 
 
-def submits(round_number: int, count: int, partitions: int) -> dict[int, list[bytes]]:
-    """Submit commands of a round by partition: many accounts, each with an idempotency key and a reply address."""
-    accounts = [bench_account(number) for number in range(ACCOUNTS)]
+def bench_accounts(count: int) -> list[str]:
+    """The first accounts."""
+    return [bench_account(number) for number in range(count)]
+
+
+def submits(round_number: int, count: int, partitions: int, accounts: Sequence[str] = ()) -> dict[int, list[bytes]]:
+    """Submit commands of a round by partition, each with an idempotency key and a reply address.
+
+    They are of these accounts in turn, or of `ACCOUNTS` others. No two rounds of one `count` have an id in common.
+    """
+
+    def submit(unique: int) -> AnyCommand:
+        return SubmitJob(_job(unique), "sandbox/echo", {"seed": unique % 256})
+
+    return _commands(submit, "submit", round_number, count, partitions, accounts)
+
+
+def cancels(round_number: int, count: int, partitions: int, accounts: Sequence[str] = ()) -> dict[int, list[bytes]]:
+    """Cancel commands for the jobs of the round's submits."""
+    return _commands(lambda unique: CancelJob(_job(unique)), "cancel", round_number, count, partitions, accounts)
+
+
+def _job(unique: int) -> str:
+    return f"job_{unique:026d}"
+
+
+def _commands(
+    command: Callable[[int], AnyCommand],
+    name: str,
+    round_number: int,
+    count: int,
+    partitions: int,
+    accounts: Sequence[str],
+) -> dict[int, list[bytes]]:
+    accounts = accounts or bench_accounts(ACCOUNTS)
     by_partition: dict[int, list[bytes]] = {partition: [] for partition in range(partitions)}
     for number in range(count):
-        account = accounts[number % ACCOUNTS]
+        account = accounts[number % len(accounts)]
         unique = round_number * count + number
+        key = hashlib.sha256(f"{name} {unique}".encode()).hexdigest()
         envelope = Envelope(
-            id=f"cmd_{unique:026d}",
+            id=f"cmd_{name}{unique:020d}",
             account=account,
             product="darkroom",
-            command=SubmitJob(f"job_{unique:026d}", "sandbox/echo", {"seed": number % 256}),
+            command=command(unique),
             sent_ms=1_800_000_000_000,
-            reply=ReplyAddress(GATEWAY, str(unique)),
-            idempotency=IdempotencyKey(f"{unique:064x}", f"{unique:064x}"),
+            reply=ReplyAddress(GATEWAY, f"{name}-{unique}"),
+            idempotency=IdempotencyKey(key, key),
         )
         by_partition[partition_of(account, partitions)].append(encode_command(envelope))
     return by_partition
@@ -90,7 +124,7 @@ class Answers:
     ) -> None:
         await self._consumer.stop()
 
-    async def wait_for(self, count: int, limit_s: float = LIMIT_S) -> float:
+    async def wait_for(self, count: int, limit_s: float = LIMIT_S, yes_is: type[Answer] = JobDecided) -> float:
         """The monotonic time at which `count` commands had been answered, each once and each with yes."""
         correlations: list[str] = []
         yes = 0
@@ -101,16 +135,23 @@ class Answers:
                         if record.key == GATEWAY.encode():
                             replies = decode_replies(record.value)
                             correlations += [reply.correlation for reply in replies]
-                            yes += sum(isinstance(reply.answer, JobDecided) for reply in replies)
+                            yes += sum(isinstance(reply.answer, yes_is) for reply in replies)
         done = time.monotonic()
         check(len(set(correlations)) == count, f"{count} commands got {len(correlations)} answers")
-        check(yes == count, f"{count - yes} of {count} submits were not accepted")
+        check(yes == count, f"{count - yes} of {count} commands were not accepted")
         return done
 
 
-async def ours(settings: Settings, answers: Answers, processor: BenchChild, round_number: int, count: int) -> Figure:
-    """One round of the processor."""
-    records = packed(submits(round_number, count, settings.partitions))
+async def ours(
+    settings: Settings,
+    answers: Answers,
+    processor: BenchChild,
+    round_number: int,
+    count: int,
+    accounts: Sequence[str] = (),
+) -> Figure:
+    """One round of the processor, with submits of these accounts."""
+    records = packed(submits(round_number, count, settings.partitions, accounts))
     cpu = cpu_seconds((processor.pid,))
     with processor.paused():
         await append_records(settings, topics.COMMANDS, records)

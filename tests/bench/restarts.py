@@ -29,28 +29,15 @@ import msgspec
 import psutil
 import pygal
 
-from infra.local.layout import Layout
-from infra.local.stack import settings_of
-from infra.settings import Settings
-from schemas import topics
-from schemas.codec import pack_items
-from schemas.commands import Envelope, GrantCredits, ReplyAddress, SubmitJob, encode_command
-from schemas.identifiers import partition_of
-from tests.bench.decide import GATEWAY, Answers, bench_account, packed
+from tests.bench.growing import ACCOUNTS, LIMIT_S, Growing
 from tests.bench.measure import Spread, spread
 from tests.bench.report import machine
-from tests.bench.topics import append_records
 from tests.stack import Stack
 
 PLOT = Path(__file__).with_name("restarts.svg")
 RESULTS = Path(__file__).with_name("restarts.json")
-ACCOUNTS = (1_000, 100_000, 1_000_000)
 ROUNDS = 3
-CHUNK = 50_000
 SETTLES_S = 8.0
-LIMIT_S = 600.0
-_EXPIRES_MS = 4_000_000_000_000
-_SENT_MS = 1_800_000_000_000
 _PLAN = Path(__file__).with_name("plan.toml")
 _DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 
@@ -65,58 +52,20 @@ class Size(msgspec.Struct, frozen=True):
     memory_mib: Spread
 
 
-class Growing:
+class Restarting(Growing):
     """One data directory that grows, served by one or two processors."""
-
-    def __init__(self, data: Path) -> None:
-        self._data = data
-        self._accounts = 0
-        self._probes = 0
 
     @contextmanager
     def serving(self, processors: int) -> Iterator[Stack]:
         """Kafka and so many processors, up."""
         names = ("kafka", *(f"processor-{number}" for number in range(processors)))
-        stack = Stack(self._data, {"DARKROOM_PLAN_PATH": str(_PLAN)}, only=names)
+        stack = Stack(self.data, {"DARKROOM_PLAN_PATH": str(_PLAN)}, only=names)
         stack.start(LIMIT_S)
         try:
             yield stack
             stack.stop()
         finally:
             stack.kill()
-
-    @property
-    def _settings(self) -> Settings:
-        return settings_of(Layout(self._data))
-
-    async def grow(self, to: int) -> float:
-        """Open accounts until there are so many; the commands that were decided a second."""
-        started, before = time.monotonic(), self._accounts
-        while self._accounts < to:
-            count = min(CHUNK, to - self._accounts)
-            await append_records(self._settings, topics.COMMANDS, _grants(self._accounts, count, self._settings))
-            self._accounts += count
-            await self.decided()
-        return (to - before) / (time.monotonic() - started)
-
-    async def decided(self) -> None:
-        """Return when every partition has decided a submit that is sent now."""
-        settings = self._settings
-        self._probes += 1
-        async with Answers(settings) as answers:
-            probes = {number: [self._probe(number, settings)] for number in range(settings.partitions)}
-            await append_records(settings, topics.COMMANDS, probes)
-            await answers.wait_for(settings.partitions, LIMIT_S)
-
-    def _probe(self, partition: int, settings: Settings) -> bytes:
-        """A submit of one job, for an account of the partition that is there from the beginning."""
-        oldest = map(bench_account, range(min(ACCOUNTS)))
-        account = next(name for name in oldest if partition_of(name, settings.partitions) == partition)
-        unique = f"{os.getpid():08d}{partition:02d}{self._probes:016d}"
-        command = SubmitJob(f"job_{unique}", "sandbox/echo", {"seed": 1})
-        reply = ReplyAddress(GATEWAY, unique)
-        envelope = Envelope(f"cmd_{unique}", account, "darkroom", command, _SENT_MS, reply=reply)
-        return pack_items([encode_command(envelope)])
 
     async def starts(self, rounds: int) -> tuple[list[float], list[float], list[float]]:
         """Seconds of cold and of warm starts, and MiB."""
@@ -152,17 +101,6 @@ class Growing:
         return seconds
 
 
-def _grants(first: int, count: int, settings: Settings) -> dict[int, list[bytes]]:
-    """Records of grants for new accounts, by partition."""
-    by_partition: dict[int, list[bytes]] = {partition: [] for partition in range(settings.partitions)}
-    for number in range(first, first + count):
-        account = bench_account(number)
-        command = GrantCredits(1_000, "bench", _EXPIRES_MS if number % 10 == 0 else None)
-        envelope = Envelope(f"cmd_{number:026d}", account, "darkroom", command, _SENT_MS)
-        by_partition[partition_of(account, settings.partitions)].append(encode_command(envelope))
-    return packed(by_partition)
-
-
 def _pid(stack: Stack, name: str) -> int:
     pid = stack.status()[name]["pid"]
     assert isinstance(pid, int), f"{name} does not run"
@@ -196,7 +134,7 @@ def plot(sizes: Sequence[Size], path: Path) -> None:
     chart.render_to_file(str(path))
 
 
-async def _measured(growing: Growing, accounts: int, rounds: int) -> Size:
+async def _measured(growing: Restarting, accounts: int, rounds: int) -> Size:
     with growing.serving(1):
         rate = await growing.grow(accounts)
     print(f"grown to {accounts:,} accounts at {rate:,.0f} commands/s", file=sys.stderr, flush=True)
@@ -214,7 +152,7 @@ def main() -> int:
     given = parser.parse_args()
     sizes = []
     with tempfile.TemporaryDirectory(prefix="darkroom-restarts-", ignore_cleanup_errors=True) as folder:
-        growing = Growing(Path(folder) / "data")
+        growing = Restarting(Path(folder) / "data")
         for accounts in map(int, given.accounts.split(",")):
             sizes.append(asyncio.run(_measured(growing, accounts, given.rounds)))
             print(markdown(sizes[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
