@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import psycopg
 
@@ -46,10 +46,11 @@ class SyntheticLog:
         return values
 
 
-async def ours(settings: Settings, log: SyntheticLog, projector: BenchChild, postgres_pid: int, count: int) -> Figure:
-    """One round of the projector; its CPU with PostgreSQL's."""
+async def ours(
+    settings: Settings, values: Mapping[int, Sequence[bytes]], projector: BenchChild, postgres_pid: int
+) -> Figure:
+    """One round of the projector over these events; its CPU with PostgreSQL's."""
     pids = (projector.pid, postgres_pid)
-    values = log.take(count)
     made = sum(map(len, values.values()))
     cpu = cpu_seconds(pids)
     with projector.paused():
