@@ -23,9 +23,9 @@ from tests.bench.report import Results, machine, markdown, plots, write
 from tests.bench.station import Bench, station
 
 ROUNDS = 5
-QUICK = ("projections", "idle", "jobs", "submits", "decisions")
+QUICK = ("projections", "queries", "idle", "jobs", "submits", "decisions")
 """Modules of `tests.bench.parts`, in an order in which none disturbs the next."""
-GROWTH: tuple[str, ...] = ()
+GROWTH: tuple[str, ...] = ("growth", "hoard")
 """Those that take long."""
 _PLAN = Path(__file__).with_name("plan.toml")
 
