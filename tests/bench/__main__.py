@@ -19,19 +19,20 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from tests.bench import history
 from tests.bench.report import Results, machine, markdown, plots, write
 from tests.bench.station import Bench, station
 
 ROUNDS = 5
-QUICK = ("projections", "queries", "idle", "jobs", "submits", "decisions")
+QUICK = ("projections", "queries", "idle", "jobs", "counted", "submits", "decisions")
 """Modules of `tests.bench.parts`, in an order in which none disturbs the next."""
 GROWTH: tuple[str, ...] = ("growth", "hoard")
 """Those that take long."""
 _PLAN = Path(__file__).with_name("plan.toml")
 
 
-def run(parts: Sequence[str], rounds: int) -> int:
-    """Run these parts on one stack; the exit code."""
+def run(parts: Sequence[str], rounds: int, write_history: bool = False) -> int:
+    """Run these parts on one stack; the exit code. `write_history`: what was counted is the entry of this version."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the bare loops retry on topics that are just made
     os.environ["DARKROOM_PLAN_PATH"] = str(_PLAN)
@@ -51,6 +52,8 @@ def run(parts: Sequence[str], rounds: int) -> int:
         failures=bench.failures,
     )
     print(markdown(results))
+    if write_history and bench.entry is not None:
+        history.write(bench.entry)
     write(results)
     plots(results)
     return 1 if bench.failures else 0
@@ -62,9 +65,13 @@ def main() -> int:
     parser.add_argument("--only", default="", help=f"of {', '.join((*QUICK, *GROWTH))}")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--growth", action="store_true", help="the parts that take long instead of the quick ones")
+    parser.add_argument("--write-history", action="store_true", help="keep what was counted as that of this version")
     asked = parser.parse_args()
     only = [name for name in asked.only.split(",") if name]
-    return run(only or (GROWTH if asked.growth else QUICK), asked.rounds)
+    parts = only or (GROWTH if asked.growth else QUICK)
+    if asked.write_history and "counted" not in parts:
+        parser.error("--write-history needs the part counted")
+    return run(parts, asked.rounds, asked.write_history)
 
 
 if __name__ == "__main__":

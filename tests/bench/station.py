@@ -15,6 +15,7 @@ from infra.cli.plan import publish_plan
 from infra.settings import Settings
 from tests.bench.children import BenchChild, Children, stack
 from tests.bench.clients import tokens
+from tests.bench.history import Entry
 from tests.bench.load import Load, Shape
 from tests.bench.measure import Curves, Latency, Pair
 from tests.servers import LocalServers
@@ -32,6 +33,7 @@ class Bench:
         self.latencies: list[Latency] = []
         self.curves: list[Curves] = []
         self.notes: list[str] = []
+        self.entry: Entry | None = None
         self.failures: list[str] = []
 
     def part(self, name: str, run: Callable[[], None]) -> None:
