@@ -12,12 +12,13 @@ import re
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from typing import cast
 
 import msgspec
 import uvloop
 
+from tests.bench.due import Schedule
 from tests.bench.measure import Figure, cpu_seconds
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -43,6 +44,10 @@ class Load(msgspec.Struct, frozen=True):
     Either `run_s` seconds are counted after `warm_s`, and on until there are `least` answers; or exactly `count`
     requests are made. `pause_s` is slept between two requests of a connection. `pids` are the servers whose CPU is read
     at both ends of what is counted.
+
+    With `a_second` so many requests a second are due, whether or not earlier ones were answered, and each is counted
+    from when it was due: one that no connection is free for waits in line, and all that came are answered in the end.
+    A latency then holds up to a millisecond of the client's own timer.
     """
 
     host: str
@@ -55,6 +60,7 @@ class Load(msgspec.Struct, frozen=True):
     least: int = 1
     count: int | None = None
     pause_s: float = 0.0
+    a_second: float | None = None
     pids: tuple[int, ...] = ()
 
 
@@ -108,6 +114,27 @@ class _Run:
         self.latencies: list[float] = []
         self.first_other = ""
         self.finished = asyncio.Event()
+        self.due: deque[float] = deque()
+        self.free: deque[_Connection] = deque()
+        self.busy = 0
+
+    def turn(self, connection: _Connection) -> float | None:
+        """When the connection's next request was due; None where none is, and then the connection is free."""
+        if self.load.a_second is None:
+            return time.perf_counter()
+        if self.due:
+            return self.due.popleft()
+        self.free.append(connection)
+        return None
+
+    async def arrive(self, a_second: float) -> None:
+        """Have requests come until cancelled."""
+        schedule = Schedule(a_second)
+        while True:
+            self.due.extend(schedule.take())
+            for _ in range(min(len(self.due), len(self.free))):
+                self.free.popleft().send()
+            await asyncio.sleep(schedule.pause_s())
 
     def next_request(self) -> bytes | None:
         """The next request, None when enough were made."""
@@ -140,7 +167,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._send()
+        self.send()
 
     def data_received(self, data: bytes) -> None:
         answer = self._answer + data if self._answer else data
@@ -149,15 +176,20 @@ class _Connection(asyncio.Protocol):
             self._answer = answer
             return
         self._answer = b""
+        self._run.busy -= 1
         self._run.answered(answer[9:12], self._started, answer)
         if self._run.load.pause_s:
-            asyncio.get_running_loop().call_later(self._run.load.pause_s, self._send)
+            asyncio.get_running_loop().call_later(self._run.load.pause_s, self.send)
         else:
-            self._send()
+            self.send()
 
     def connection_lost(self, error: Exception | None) -> None:
-        if not self._run.stopped and self._started:
-            self._run.answered(b"cut", self._started, b"the connection was closed")
+        if self._started:
+            self._run.busy -= 1
+            if not self._run.stopped:
+                self._run.answered(b"cut", self._started, b"the connection was closed")
+        elif self in self._run.free:
+            self._run.free.remove(self)
 
     def _is_whole(self, answer: bytes, head_end: int) -> bool:
         found = _LENGTH.search(answer, 0, head_end + 2)
@@ -165,12 +197,15 @@ class _Connection(asyncio.Protocol):
             return len(answer) >= head_end + 4 + int(found[1])
         return answer.endswith(b"0\r\n\r\n") or answer[9:12] == b"204"
 
-    def _send(self) -> None:
-        request = self._run.next_request()
-        if request is None or self._transport is None:
-            self._started = 0.0
+    def send(self) -> None:
+        """The next request, as soon as one is due."""
+        self._started = 0.0
+        due_s = self._run.turn(self)
+        request = None if due_s is None else self._run.next_request()
+        if due_s is None or request is None or self._transport is None:
             return
-        self._started = time.perf_counter()
+        self._started = due_s
+        self._run.busy += 1
         self._transport.write(request)
 
 
@@ -193,6 +228,7 @@ async def _measure(load: Load) -> Result:
     cpu, client, started = cpu_seconds(load.pids), time.process_time(), time.perf_counter()
     for _ in range(load.connections):
         await loop.create_connection(lambda: _Connection(run), load.host, load.port)
+    arriving = None if load.a_second is None else asyncio.create_task(run.arrive(load.a_second))
     if load.count is None:
         await asyncio.sleep(load.warm_s)
         run.counting = True
@@ -201,6 +237,10 @@ async def _measure(load: Load) -> Result:
         async with asyncio.timeout(_LIMIT_S / 2):
             while len(run.latencies) < load.least:
                 await asyncio.sleep(0.02)
+            if arriving is not None:
+                arriving.cancel()
+                while run.due or run.busy:
+                    await asyncio.sleep(0.005)
     else:
         await run.finished.wait()
     run.stopped = True

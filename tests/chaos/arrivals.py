@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tests.bench.due import Schedule
 from tests.bench.load import Shape
 
 _JOB = re.compile(rb'"id":"(job_[a-z2-7]+)"')
@@ -55,13 +56,11 @@ class Arrivals:
         """What was told, once all that has arrived in that time is answered. None: each connection asks on and on."""
         self._on_and_on = a_second is None
         users = [asyncio.create_task(self._use()) for _ in range(self._connections)]
-        begin = time.perf_counter()
-        arrived = 0
-        while (now := time.perf_counter()) < begin + seconds:
-            if a_second is not None:
-                due = int((now - begin) * a_second)
-                self._due.extend(begin + number / a_second for number in range(arrived, due))
-                arrived = due
+        end = time.perf_counter() + seconds
+        schedule = None if a_second is None else Schedule(a_second)
+        while time.perf_counter() < end:
+            if schedule is not None:
+                self._due.extend(schedule.take())
             self._arrived.set()
             await asyncio.sleep(0.005)
         self._due.clear()  # what has not been sent by now never was
