@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
+from inspect import signature
 
 import httpx
 import msgspec
@@ -12,10 +13,12 @@ import msgspec
 from infra.http.signing_keys import KeyFolder
 from infra.http.tokens import sign_token
 from infra.settings import Settings
+from ingest.ports import IngestPorts
 from tests.bench.load import Load, Result, Shape, run_load
 from tests.bench.measure import check
 
 TOKEN_TTL_S = 3600
+_DECISION_WAIT_S = float(signature(IngestPorts).parameters["decision_wait_s"].default)
 
 
 def tokens(settings: Settings, count: int, product: str = "darkroom", workspace: str | None = None) -> list[str]:
@@ -61,6 +64,21 @@ def measured(load: Load, status: int) -> Result:
     result = run_load(load)
     check(result.requests > 0, f"{load.key}: no answer at all")
     check(result.only(status), f"{load.key}: answers were {result.statuses}, not all {status}: {result.first_other}")
+    return result
+
+
+def turned_away(result: Result, status: int) -> int:
+    """How many requests were turned away (429, 503); some must not have been, and all those must have the status."""
+    away = sum(result.statuses.get(refusal, 0) for refusal in ("429", "503"))
+    done = result.statuses.get(str(status), 0)
+    check(done > 0 and done + away == result.requests, f"answers were {result.statuses}: {result.first_other}")
+    return away
+
+
+def all_decided(result: Result) -> Result:
+    """The result; every answer came too soon to be one that could not wait for its decision any longer."""
+    latest_ms = max(result.latencies_ms)
+    check(latest_ms < 1000 * _DECISION_WAIT_S, f"an answer came after {latest_ms:.0f} ms, maybe without a decision")
     return result
 
 
