@@ -48,7 +48,8 @@ class Pair(msgspec.Struct, frozen=True):
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """Milliseconds at idle. A goal of None is not stated; `count` requests were made one at a time."""
+    """Milliseconds of `count` requests, made one at a time unless the name says at what load. A goal of None is not
+    stated."""
 
     name: str
     count: int
@@ -95,7 +96,7 @@ def pair(name: str, unit: str, against: str, goal: float, ours: Sequence[Figure]
 
 
 def latency(name: str, values_ms: Sequence[float], goals_ms: tuple[float, float | None] | None = None) -> Latency:
-    """The latency of requests made one at a time; `goals_ms` are those of p50 and p99."""
+    """The latency of requests; `goals_ms` are those of p50 and p99."""
     p50, p99 = goals_ms or (None, None)
     return Latency(name, len(values_ms), percentile(values_ms, 0.5), percentile(values_ms, 0.99), p50, p99)
 

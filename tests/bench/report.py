@@ -43,7 +43,7 @@ def markdown(results: Results) -> str:
         "|---|---|---|---|---|---|---|",
         *map(_pair, results.pairs),
         "",
-        "| idle latency, one at a time | count | p50 ms | p99 ms | goal p50 / p99 |",
+        "| latency, one at a time or at a load | count | p50 ms | p99 ms | goal p50 / p99 |",
         "|---|---|---|---|---|",
         *map(_latency, results.latencies),
     ]
