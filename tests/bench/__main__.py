@@ -24,7 +24,10 @@ from tests.bench.report import Results, machine, markdown, plots, write
 from tests.bench.station import Bench, station
 
 ROUNDS = 5
-QUICK = ("projections", "queries", "idle", "jobs", "counted", "submits", "decisions")
+QUICK = (
+    *("projections", "queries", "idle", "jobs", "counted"),
+    *("latencies", "submits", "decisions", "reservations", "batches"),
+)
 """Modules of `tests.bench.parts`, in an order in which none disturbs the next."""
 GROWTH: tuple[str, ...] = ("growth", "hoard")
 """Those that take long."""
