@@ -18,7 +18,7 @@ PURE_TESTS := $(addprefix tests/,golden http properties simulation specification
 FIRE_TESTS := $(addprefix tests/chaos/test_,exactly_once.py failpoints.py faults.py nemesis.py overload.py three_brokers.py)
 SERVER_TESTS := $(addprefix --ignore=,$(PURE_TESTS) $(FIRE_TESTS))
 
-.PHONY: help setup setup-dev demo up test contracts simulate chaos failpoints overload planted fire security lint types imports bench-smoke gallery check clean \
+.PHONY: help setup setup-dev demo up test contracts simulate chaos failpoints overload planted fire security lint types imports bench bench-growth bench-smoke gallery check clean \
 	python-3.11 jars pins
 
 help: ## Show the targets
@@ -78,6 +78,12 @@ imports: setup-dev ## The import law
 
 bench-smoke: setup-dev ## Short benchmark: ratios to bare loops on this machine
 	@$(BIN)/python -m tests.bench.smoke
+
+bench: setup-dev ## Every pair beside a bare component, five rounds; ONLY=submits,queries for some
+	@$(BIN)/python -m tests.bench --only "$(ONLY)"
+
+bench-growth: setup-dev ## What grows: accounts, keys and ended jobs, three rounds; takes up to an hour
+	@$(BIN)/python -m tests.bench --growth --rounds 3 --only "$(ONLY)"
 
 gallery: setup-dev ## A contact sheet of every engine under var/gallery; fails where a measured figure misses its bound
 	@$(BIN)/python -m tests.gallery
