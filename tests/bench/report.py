@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import pygal
 
 from tests.bench.measure import Curves, Latency, Pair
+from tests.bench.plots import chart
 
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -61,13 +61,11 @@ def write(results: Results, path: Path = RESULTS) -> None:
 
 def plots(results: Results, folder: Path = RESULTS.parent) -> None:
     """Each set of curves as an SVG that is named after its title."""
-    style = pygal.style.CleanStyle(background="white", plot_background="white", font_family="sans-serif")
     for curves in results.curves:
-        chart = pygal.XY(style=style, width=720, height=360, js=(), legend_at_bottom=True)
-        chart.title, chart.x_title, chart.y_title = curves.title, curves.x, curves.y
+        plot = chart("XY", curves.title, curves.x, curves.y)
         for name, points in curves.lines.items():
-            chart.add(name, points)
-        chart.render_to_file(str(folder / f"{'-'.join(curves.title.lower().split())}.svg"))
+            plot.add(name, points)
+        plot.render_to_file(str(folder / f"{'-'.join(curves.title.lower().split())}.svg"))
 
 
 def _pair(row: Pair) -> str:

@@ -27,10 +27,10 @@ from pathlib import Path
 
 import msgspec
 import psutil
-import pygal
 
 from tests.bench.growing import ACCOUNTS, LIMIT_S, Growing
 from tests.bench.measure import Spread, spread
+from tests.bench.plots import chart
 from tests.bench.report import machine
 from tests.stack import Stack
 
@@ -124,14 +124,12 @@ def markdown(sizes: Sequence[Size]) -> str:
 
 def plot(sizes: Sequence[Size], path: Path) -> None:
     """Seconds against accounts, as SVG."""
-    style = pygal.style.CleanStyle(background="white", plot_background="white", font_family="sans-serif")
-    chart = pygal.Line(style=style, width=720, height=360, js=(), legend_at_bottom=True, include_x_axis=True)
-    chart.title, chart.x_title, chart.y_title = "Seconds until every partition decides", "accounts", "seconds (median)"
-    chart.x_labels = [f"{size.accounts:,}" for size in sizes]
-    chart.add("cold start", [round(size.cold_s.median, 2) for size in sizes])
-    chart.add("warm start", [round(size.warm_s.median, 2) for size in sizes])
-    chart.add("takeover after kill -9", [round(size.takeover_s.median, 2) for size in sizes])
-    chart.render_to_file(str(path))
+    lines = chart("Line", "Seconds until every partition decides", "accounts", "seconds (median)")
+    lines.x_labels = [f"{size.accounts:,}" for size in sizes]
+    lines.add("cold start", [round(size.cold_s.median, 2) for size in sizes])
+    lines.add("warm start", [round(size.warm_s.median, 2) for size in sizes])
+    lines.add("takeover after kill -9", [round(size.takeover_s.median, 2) for size in sizes])
+    lines.render_to_file(str(path))
 
 
 async def _measured(growing: Restarting, accounts: int, rounds: int) -> Size:
