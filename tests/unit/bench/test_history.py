@@ -60,4 +60,3 @@ def test_the_committed_history_is_of_versions_that_were_stated() -> None:
     assert len(set(versions)) == len(versions)
     stated = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]["version"]
     assert history.version() == stated
-    assert versions
