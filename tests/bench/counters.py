@@ -73,7 +73,7 @@ def queried(settings: Settings) -> Queried:
     return Queried(int(row[0]), int(row[1]))
 
 
-def until_still(position: Callable[[], object], pause_s: float = 0.5, limit_s: float = 5.0) -> None:
+def until_still(position: Callable[[], object], pause_s: float = 0.3, limit_s: float = 3.0) -> None:
     """Return when the position has not changed for a while, or after the limit: something may always write a little."""
     end_s, last = time.monotonic() + limit_s, position()
     while time.monotonic() < end_s:

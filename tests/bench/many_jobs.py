@@ -2,7 +2,7 @@
 
 Some synthetic events go through the real log and the projector. Its rows of ended jobs are then repeated for accounts
 that tokens are there for, each under an account, a job id, a result's id and a version of its own; everything else in a
-row is what the projector wrote. Indexes are made when the rows are there, as in a rebuild.
+row is what the projector wrote. Indexes are made when the rows are there, as in a rebuild; the pattern itself goes.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ EVENTS = 30_000
 VERSIONS_A_JOB = 6
 """An account's version grows by so many events with each of its jobs."""
 
+_PATTERN = """
+CREATE TEMPORARY TABLE pattern ON COMMIT DROP AS
+SELECT row_number() OVER (ORDER BY account, version) - 1 AS number, * FROM jobs WHERE outcome IS NOT NULL
+"""
 _JOBS: LiteralString = """
-WITH pattern AS MATERIALIZED (
-    SELECT row_number() OVER (ORDER BY account, version) - 1 AS number, * FROM jobs WHERE outcome IS NOT NULL
-), patterns AS (SELECT count(*) AS jobs FROM pattern)
 INSERT INTO jobs ({columns}) SELECT {values}
-FROM generate_series(1, %(jobs)s) AS n
-CROSS JOIN unnest(%(accounts)s::text[]) WITH ORDINALITY AS a(name, number)
-JOIN pattern AS t ON t.number = (n * 7 + a.number) %% (SELECT jobs FROM patterns)
+FROM unnest(%(accounts)s::text[]) WITH ORDINALITY AS a(name, number)
+CROSS JOIN generate_series(1, %(jobs)s) AS n
+JOIN pattern AS t ON t.number = (n * 7 + a.number) %% (SELECT count(*) FROM pattern)
 """
 _OTHERS: dict[str, LiteralString] = {
     "account": "a.name",
@@ -43,6 +44,7 @@ _OTHERS: dict[str, LiteralString] = {
     "asset_number": "CASE WHEN t.asset IS NOT NULL THEN n END",
     "version": "n * %(step)s",
 }
+_ACCOUNT: dict[str, LiteralString] = {"account": "a.name", "version": "(%(jobs)s + 1) * %(step)s"}
 _ACCOUNTS: LiteralString = """
 INSERT INTO accounts ({columns}) SELECT {values}
 FROM unnest(%(accounts)s::text[]) AS a(name) CROSS JOIN (SELECT * FROM accounts ORDER BY account LIMIT 1) AS t
@@ -66,20 +68,23 @@ def accounts_of_tokens(settings: Settings, count: int) -> list[str]:
 
 
 def make_jobs(settings: Settings, children: Children, postgres_pid: int, accounts: Sequence[str], jobs: int) -> None:
-    """So many ended jobs for each account, beside those that are projected; the projector has ended afterwards."""
+    """So many ended jobs for each account, and no others; the projector has ended afterwards."""
     projector = children.role("projector-0")
     values = SyntheticLog(settings.partitions).take(EVENTS)
     asyncio.run(ours(settings, values, projector, postgres_pid))
     children.stop(projector)
+    given = {"accounts": list(accounts), "jobs": jobs, "step": VERSIONS_A_JOB}
     with psycopg.connect(settings.postgres_dsn, autocommit=True) as session:
-        schema = schema_of("jobs", in_state(session, "live")["jobs"])
-        indexes = put_off(session, schema, ())
-        given = {"accounts": list(accounts), "jobs": jobs, "step": VERSIONS_A_JOB}
-        made = session.execute(_repeated(session, "jobs", _JOBS, _OTHERS), given).rowcount
-        check(made == len(accounts) * jobs, f"{made} jobs were made, not {len(accounts) * jobs}")
-        make(session, indexes)
-        replaced: dict[str, LiteralString] = {"account": "a.name", "version": "(%(jobs)s + 1) * %(step)s"}
-        session.execute(_repeated(session, "accounts", _ACCOUNTS, replaced), given)
+        with session.transaction():  # a table that this transaction has emptied goes to no log
+            session.execute("SET LOCAL maintenance_work_mem = '128MB'")
+            session.execute(_PATTERN)
+            session.execute("ANALYZE pattern")
+            indexes = put_off(session, schema_of("jobs", in_state(session, "live")["jobs"]), ())
+            session.execute("TRUNCATE jobs")
+            made = session.execute(_repeated(session, "jobs", _JOBS, _OTHERS), given).rowcount
+            check(made == len(accounts) * jobs, f"{made} jobs were made, not {len(accounts) * jobs}")
+            make(session, indexes)
+            session.execute(_repeated(session, "accounts", _ACCOUNTS, _ACCOUNT), given)
         session.execute("VACUUM (ANALYZE) jobs")
         session.execute("VACUUM (ANALYZE) accounts")
         session.execute("CHECKPOINT")

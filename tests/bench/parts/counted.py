@@ -25,8 +25,8 @@ ROLES = ("processor-0", "dispatcher-0", "projector-0", "gateway-0")
 SERVERS = ("kafka", "s3", "postgres", "triton")
 ROUNDS = 5
 CONNECTIONS = 32
-JOBS = 400
-ALONE = 60
+JOBS = 200
+ALONE = 30
 READS = 2_000
 BARE_RUN_S = 1.5
 TOPICS = (
@@ -49,13 +49,13 @@ def measure(bench: Bench, at: Station) -> None:
     """Needs all roles; leaves the entry of this version in `bench.entry`."""
     at.roles(*ROLES)
     measured(at.load("counted-warm", CONNECTIONS, _echoes(at), count=JOBS), 200)
+    reads = _reads(at)
     begun = queried(at.settings)
     loaded = [_round(at, f"counted-{number}", number, CONNECTIONS, JOBS) for number in range(ROUNDS)]
     jobs_done = queried(at.settings)
-    alone = [_round(at, f"counted-alone-{number}", number, 1, ALONE) for number in range(ROUNDS)]
-    reads = _reads(at)
-    reading = queried(at.settings)
     measured(at.load("counted-reads", CONNECTIONS, reads, count=READS), 200)
+    reads_done = queried(at.settings)
+    alone = [_round(at, f"counted-alone-{number}", number, 1, ALONE) for number in range(ROUNDS)]
     entry = Entry(
         version=history.version(),
         per_1000_jobs=_least(_bytes(one) for one in loaded),
@@ -64,7 +64,7 @@ def measure(bench: Bench, at: Station) -> None:
             **_least(_operations(one, "one at a time") for one in alone),
             **_queries(begun, jobs_done, ROUNDS * JOBS, "job under load"),
             **_rows(begun, jobs_done, ROUNDS * JOBS, "job under load"),
-            **_queries(reading, queried(at.settings), READS, "GET of a job"),
+            **_queries(jobs_done, reads_done, READS, "GET of a job"),
         },
         cpu_ratio={"CPU of a job, all roles, by that of the bare loop": min(map(_cpu_ratio, loaded))},
         cpu_s_per_1000_jobs=_least({name: 1000 * s / one.jobs for name, s in one.cpu_s.items()} for one in loaded),

@@ -7,6 +7,8 @@ decided (`tests.bench.many_jobs`).
 from __future__ import annotations
 
 import random
+import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,7 +49,9 @@ def measure(bench: Bench, at: Station) -> None:
     with stack(at.root / "queries", "kafka", "s3", "postgres") as (servers, children):
         settings = servers.settings
         accounts, of = accounts_of_tokens(settings, ACCOUNTS), tokens(settings, ACCOUNTS)
+        began_s = time.monotonic()
         make_jobs(settings, children, servers.pid("postgres"), accounts, JOBS_AN_ACCOUNT)
+        print(f"queries: jobs made in {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
         port, ours_port = free_port(), children.gateway_port
         gateway = children.role("gateway-0")
         child = children.bare("bare_query", settings.postgres_dsn, str(port))
