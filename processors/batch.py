@@ -45,8 +45,8 @@ class Batch:
         self._addressing = addressing
         self._records: list[Outgoing] = []
         self._answers: list[tuple[str, Reply]] = []
-        self._drafts: list[Draft] = []
-        self._bytes = 0
+        self._commands = self._events = self._bytes = 0
+        self._refusals: list[str] = []
         self._own = partition_stream(partition)
         self._suspect = store.suspect()
 
@@ -54,7 +54,7 @@ class Batch:
     def is_full(self) -> bool:
         """True when the transaction should be committed before the next command."""
         return (
-            len(self._drafts) >= COMMANDS_A_TRANSACTION_MAX
+            self._commands >= COMMANDS_A_TRANSACTION_MAX
             or self._bytes >= BYTES_A_TRANSACTION_MAX
             or self.progress.stopped
         )
@@ -74,7 +74,7 @@ class Batch:
 
     def records(self) -> list[Outgoing]:
         """All records of the transaction; empty when nothing was decided."""
-        if not self._drafts:
+        if not self._commands:
             return []
         time_ms = self.progress.time_ms
         self._store.change({position_key(self._store.stream): self.progress})
@@ -87,20 +87,17 @@ class Batch:
     def count(self, state_records_held: int) -> None:
         """Tell the metrics, once the transaction is committed."""
         metrics.TRANSACTIONS.inc()
-        metrics.BATCH_COMMANDS.observe(len(self._drafts))
+        metrics.BATCH_COMMANDS.observe(self._commands)
         metrics.STATE_RECORDS.labels(str(self._partition)).set(state_records_held)
-        metrics.COMMANDS.inc(len(self._drafts))
-        metrics.EVENTS.inc(sum(len(draft.events) for draft in self._drafts))
-        for draft in self._drafts:
-            for event in draft.events:
-                if type(event.data) is CommandRefused:
-                    metrics.REFUSALS.labels(str(event.data.refusal.__struct_config__.tag)).inc()
+        metrics.COMMANDS.inc(self._commands)
+        metrics.EVENTS.inc(self._events)
+        for refusal in self._refusals:
+            metrics.REFUSALS.labels(refusal).inc()
 
     def _apply(self, item: bytes | Unreadable, place: tuple[int, int, int], count: int, time_ms: int) -> None:
-        suspect = self._suspect
-        suspected = suspect is not None and (suspect.offset, suspect.index) == place[1:]
-        takeovers = suspect.takeovers if suspect is not None and suspected else 0
-        trouble = True
+        suspect, suspected, takeovers, trouble = self._suspect, False, 0, True
+        if suspect is not None and (suspect.offset, suspect.index) == place[1:]:
+            suspected, takeovers = True, suspect.takeovers
         try:
             envelope = self._readable(item, place)
             if takeovers >= TAKEOVERS_MAX:
@@ -118,9 +115,17 @@ class Batch:
             self._suspect = None
         self._records.extend(records)
         self._answers.extend(draft.answers)
-        self._drafts.append(draft)
-        self._bytes += len(item.data if isinstance(item, Unreadable) else item)
+        self._note(draft, item)
         self._advance(place, count, time_ms, trouble)
+
+    def _note(self, draft: Draft, item: bytes | Unreadable) -> None:
+        """Keep the numbers of a draft; the draft itself has said everything and goes."""
+        self._commands += 1
+        self._events += len(draft.events)
+        self._bytes += len(item if isinstance(item, bytes) else item.data)
+        for event in draft.events:
+            if type(event.data) is CommandRefused:
+                self._refusals.append(str(event.data.refusal.__struct_config__.tag))
 
     def _advance(self, place: tuple[int, int, int], count: int, time_ms: int, trouble: bool) -> None:
         before = self.progress
@@ -141,19 +146,19 @@ class Batch:
         )
 
     def _readable(self, item: bytes | Unreadable, place: tuple[int, int, int]) -> Envelope:
-        if isinstance(item, Unreadable):
+        if not isinstance(item, bytes):
             raise CommandUnreadable(item.reason)
         envelope = decode_command(item)
         account = envelope.account
         if account != self._own and (
-            is_partition_stream(account) or partition_of(account, self._addressing.partitions) != place[0]
+            partition_of(account, self._addressing.partitions) != place[0] or is_partition_stream(account)
         ):
             raise CommandUnreadable("wrong-partition")
         return envelope
 
     def _decide(self, envelope: Envelope, place: tuple[int, int, int], time_ms: int) -> tuple[Draft, list[Outgoing]]:
         """The draft and its records; whatever goes wrong in making either is the command's own trouble."""
-        due = self._store_due(time_ms) if isinstance(envelope.command, Tick) else ()
+        due = self._store_due(time_ms) if type(envelope.command) is Tick else ()
         try:
             failpoints.passed("processor.decide.before")
             draft = decide(self._store.read, envelope, place, time_ms, due)

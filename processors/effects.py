@@ -43,29 +43,26 @@ def _type_header(data: type[EventData]) -> tuple[str, bytes]:
     return ("ce_type", cloud_event_type(data).encode())
 
 
-def event_record(event: Event, partition: int, addressing: Addressing) -> Outgoing:
-    """The event as a record of `events`: CloudEvents 1.0, binary mode of the Kafka protocol binding."""
-    account = event.account.encode()
-    headers: tuple[tuple[str, bytes], ...] = (
-        _SPEC_VERSION,
-        ("ce_id", event.position.encode()),
-        addressing.source,
-        _type_header(type(event.data)),
-        ("ce_subject", account),
-        _time_header(event.time_ms),
-        _CONTENT_TYPE,
-    )
-    if event.trace is not None:
-        headers = (*headers, ("ce_traceparent", event.trace.encode()))
-    return Outgoing(topics.EVENTS, partition, account, encode_event(event), headers, event.time_ms)
-
-
 def draft_records(draft: Draft, addressing: Addressing) -> list[Outgoing]:
-    """Events and work items of one draft."""
-    partition = draft.place[0]
+    """Events and work items of one draft.
+
+    An event is a record of `events`: CloudEvents 1.0, binary mode of the Kafka protocol binding. Its time, its trace
+    and nearly always its account are those of the draft's other events.
+    """
+    partition, time_ms, trace = draft.place[0], draft.time_ms, draft.envelope.trace
+    source, time, stream, account = addressing.source, _time_header(time_ms), "", b""
     records: list[Outgoing] = []
     for event in draft.events:
-        records.append(event_record(event, partition, addressing))
+        if event.account != stream:
+            stream = event.account
+            account = stream.encode()
+            subject = ("ce_subject", account)
+        kind, identifier = _type_header(type(event.data)), ("ce_id", event.position.encode())
+        headers: tuple[tuple[str, bytes], ...]
+        headers = (_SPEC_VERSION, identifier, source, kind, subject, time, _CONTENT_TYPE)
+        if trace is not None:
+            headers = (*headers, ("ce_traceparent", trace.encode()))
+        records.append(Outgoing(topics.EVENTS, partition, account, encode_event(event), headers, time_ms))
         if type(event.data) is AttemptReleased:
             records.append(_work_record(draft, event, event.data, partition))
         elif type(event.data) is PurgeReleased:

@@ -8,7 +8,8 @@ made stale are dropped when they come up.
 
 import heapq
 import itertools
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -60,17 +61,14 @@ def decode_record(key: str, value: bytes) -> Record:
     return record
 
 
-def due_ms(record: Record) -> int:
-    """When a tick has to look at the record, 0 for never."""
-    match record:
-        case Job() | Account():
-            return record.due_ms
-        case Idempotency() | Asset():
-            return record.expires_ms or 0
-        case Purge():
-            return record.retry_at_ms
-        case _:
-            return 0
+_DUE_MS: dict[type, Callable[[Any], int]] = {
+    Job: attrgetter("due_ms"),
+    Account: attrgetter("due_ms"),
+    Idempotency: attrgetter("expires_ms"),
+    Asset: lambda asset: asset.expires_ms or 0,
+    Purge: attrgetter("retry_at_ms"),
+}
+"""Of each kind of record that a tick may have to look at, when it has to; 0 for never."""
 
 
 class Store:
@@ -154,17 +152,19 @@ class Store:
         """The topic records that bring it up to the state, each key once; what came and went in between is left out."""
         writes: list[tuple[bytes, bytes | None]] = []
         hot, values = self._hot, self._values
-        for key in self._dirty:
-            record = hot[key]
+        for key, record in self._dirty.items():
             if record is None:
                 if values.pop(key, None) is not None:
                     writes.append((key.encode(), None))
                 del hot[key]
                 continue
-            due = due_ms(record)
+            due_ms = _DUE_MS.get(type(record))
+            due = due_ms(record) if due_ms is not None else 0
             value = encode_state(record, due)
-            if due and self._keeps_timers and (key not in values or state_due_ms(values[key]) != due):
-                heapq.heappush(self._timers, (due, key))
+            if due and self._keeps_timers:
+                before = values.get(key)
+                if before is None or state_due_ms(before) != due:
+                    heapq.heappush(self._timers, (due, key))
             values[key] = value
             writes.append((key.encode(), value))
         self._dirty.clear()
@@ -197,7 +197,10 @@ class Store:
 
     def _bound(self) -> None:
         if len(self._timers) > 2 * self._timers_rebuilt_at:
-            self._timers = sorted({entry for entry in self._timers if self._is_live(entry)})
+            values = self._values
+            self._timers = sorted(
+                {entry for entry in self._timers if state_due_ms(values.get(entry[1], NO_TIMER)) == entry[0]}
+            )
             self._timers_rebuilt_at = max(1024, len(self._timers))
         most = HOT_RECORDS_MAX if self._hot_records_max is None else self._hot_records_max
         excess = len(self._hot) - most

@@ -76,7 +76,8 @@ def unpack_items(value: bytes | None) -> list[bytes | Unreadable]:
 
 def encode_state(record: Any, due_ms: int) -> bytes:
     """The value of a state record; `due_ms` 0 means that no timer waits on it."""
-    return _STATE_HEAD.pack(STATE_VERSION, due_ms) + _encoder.encode(record)
+    head = _STATE_HEAD.pack(STATE_VERSION, due_ms) if due_ms else NO_TIMER
+    return head + _encoder.encode(record)
 
 
 def state_due_ms(value: bytes) -> int:
