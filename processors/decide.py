@@ -18,12 +18,26 @@ from schemas import commands as cmd
 from schemas import events as ev
 from schemas.replies import Broken, Done
 
-_SELDOM: dict[type[cmd.Command], Callable[[Draft, Any], None]] = {
+
+def _resume_partition(draft: Draft, _command: cmd.ResumePartition) -> None:
+    draft.emit(draft.stream, ev.PartitionResumed())
+    draft.answer(draft.envelope.reply, draft.stream, Done())
+
+
+DECIDERS: dict[type[cmd.Command], Callable[[Draft, Any], None]] = {
+    cmd.SubmitJob: submit.submit_job,
+    cmd.SubmitGroup: submit.submit_group,
+    cmd.AttemptStarted: jobs.attempt_started,
+    cmd.RenewLease: jobs.renew_lease,
+    cmd.RecordOutcome: jobs.record_outcome,
+    cmd.CancelJob: jobs.cancel_job,
+    cmd.HideJob: jobs.hide_job,
+    cmd.PublishPlan: accounts.publish_plan,
     cmd.OpenAccount: accounts.open_account,
     cmd.SetPlan: accounts.set_plan,
     cmd.GrantCredits: accounts.grant_credits,
     cmd.RefundJob: accounts.refund_job,
-    cmd.HideJob: jobs.hide_job,
+    cmd.RegisterAsset: assets.register_asset,
     cmd.DeleteAsset: assets.delete_asset,
     cmd.SetVisibility: assets.set_visibility,
     cmd.CreateAlbum: assets.create_album,
@@ -32,7 +46,9 @@ _SELDOM: dict[type[cmd.Command], Callable[[Draft, Any], None]] = {
     cmd.RecordViews: assets.record_views,
     cmd.RecordPurge: assets.record_purge,
     cmd.EraseAccount: assets.erase_account,
+    cmd.ResumePartition: _resume_partition,
 }
+"""Every command but the tick, which is told what is due."""
 
 
 def decide(
@@ -44,30 +60,11 @@ def decide(
     a tick, in order. Deciding the same twice gives the same bytes.
     """
     draft = Draft(read, apply, envelope, place, time_ms)
-    match envelope.command:
-        case cmd.SubmitJob() as command:
-            submit.submit_job(draft, command)
-        case cmd.RecordOutcome() as command:
-            jobs.record_outcome(draft, command)
-        case cmd.AttemptStarted() as command:
-            jobs.attempt_started(draft, command)
-        case cmd.RenewLease() as command:
-            jobs.renew_lease(draft, command)
-        case cmd.RegisterAsset() as command:
-            assets.register_asset(draft, command)
-        case cmd.CancelJob() as command:
-            jobs.cancel_job(draft, command)
-        case cmd.SubmitGroup() as command:
-            submit.submit_group(draft, command)
-        case cmd.Tick():
-            timers.tick(draft, due)
-        case cmd.PublishPlan() as command:
-            accounts.publish_plan(draft, command)
-        case cmd.ResumePartition():
-            draft.emit(draft.stream, ev.PartitionResumed())
-            draft.answer(envelope.reply, draft.stream, Done())
-        case _:
-            _SELDOM[type(envelope.command)](draft, envelope.command)
+    command = envelope.command
+    if type(command) is cmd.Tick:
+        timers.tick(draft, due)
+    else:
+        DECIDERS[type(command)](draft, command)
     draft.finish()
     return draft
 

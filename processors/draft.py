@@ -23,8 +23,9 @@ Apply = Callable[[Overlay, Event], None]
 class Draft:
     """What deciding one command has led to so far.
 
-    `read` looks into the state before the command, `get` into the one as of the last drafted event; `place` is
-    (partition, offset, index) of the command.
+    `read` looks into the state before the command, `get` into the one as of the last drafted event, as `account` (None
+    when it is not open) and `header` (of one that is) do for an account's header; `place` is (partition, offset, index)
+    of the command.
     """
 
     __slots__ = (
@@ -32,18 +33,22 @@ class Draft:
         "_plan",
         "_source",
         "_state",
+        "account",
         "answers",
         "envelope",
         "events",
         "get",
+        "header",
         "place",
         "stream",
         "time_ms",
     )
 
     def __init__(self, read: Read, apply: Apply, envelope: Envelope, place: tuple[int, int, int], time_ms: int) -> None:
-        self._state = Overlay(read)
-        self.get: Read = self._state.get
+        state = self._state = Overlay(read)
+        self.get: Read = state.get
+        self.account: Callable[[str], Account | None] = state.account
+        self.header: Callable[[str], Account] = state.header
         self._apply = apply
         self._plan: Plan | None = None
         self._source = f"{place[0]}.{place[1]}.{place[2]}."
@@ -58,14 +63,6 @@ class Draft:
     def changes(self) -> Changes:
         """The records that the events so far have changed."""
         return self._state.changes
-
-    def account(self, account: str) -> Account | None:
-        """The account's header, None when it is not open."""
-        return self._state.account(account)
-
-    def header(self, account: str) -> Account:
-        """The header of an account that is open."""
-        return self._state.header(account)
 
     def partition(self) -> Partition:
         """The header of the partition's own stream."""
@@ -94,22 +91,17 @@ class Draft:
 
     def emit(self, stream: str, data: AnyEvent) -> None:
         """Append an event to the stream and evolve the draft's state by it."""
-        envelope = self.envelope
-        header = self.partition() if stream == self.stream else self._state.account(stream)
-        product = envelope.product if stream == envelope.account else ""
-        event = Event(
-            self.next_position,
-            stream,
-            header.product if isinstance(header, Account) else product,
-            header.version + 1 if header is not None else 1,
-            self.time_ms,
-            envelope.id,
-            envelope.actor,
-            data,
-            envelope.trace,
-        )
-        self.events.append(event)
-        self._apply(self._state, event)
+        envelope, state, events = self.envelope, self._state, self.events
+        header = state.account(stream) if stream != self.stream else None
+        if header is not None:
+            product, version = header.product, header.version + 1
+        else:
+            product = envelope.product if stream == envelope.account else ""
+            version = state.partition(stream).version + 1 if stream == self.stream else 1
+        position, trace = f"{self._source}{len(events)}", envelope.trace
+        event = Event(position, stream, product, version, self.time_ms, envelope.id, envelope.actor, data, trace)
+        events.append(event)
+        self._apply(state, event)
 
     def answer(
         self, address: ReplyAddress | None, account: str, answer: AnyAnswer, position: str | None = None

@@ -14,7 +14,7 @@ from processors.assets import evolve as assets
 from processors.jobs import evolve as jobs
 from processors.overlay import Changes, Overlay, Read
 from schemas import events as ev
-from schemas.identifiers import is_partition_stream
+from schemas.identifiers import PARTITION_STREAM_PREFIX
 
 Handler = Callable[[Overlay, ev.Event, Any], None]
 
@@ -76,14 +76,19 @@ def evolve(read: Read, event: ev.Event) -> Changes:
 
 
 def apply(state: Overlay, event: ev.Event) -> None:
-    """The same, into a state in the making."""
-    HANDLERS[type(event.data)](state, event, event.data)
-    stream = event.account
-    if is_partition_stream(stream):
+    """The same, into a state in the making. A handler that makes the header anew may number it in the same step."""
+    stream, data = event.account, event.data
+    if stream.startswith(PARTITION_STREAM_PREFIX):
+        HANDLERS[type(data)](state, event, data)
         partition = state.partition(stream)
         assert event.version == partition.version + 1, f"version {event.version} after {partition.version} in {stream}"
         state.put_partition(stream, replace(partition, version=event.version))
         return
+    before = state.account(stream)
+    version = before.version if before is not None else 0
+    assert event.version == version + 1, f"version {event.version} after {version} in {stream}"
+    HANDLERS[type(data)](state, event, data)
     header = state.header(stream)
-    assert event.version == header.version + 1, f"version {event.version} after {header.version} in {stream}"
-    state.put_header(stream, replace(header, version=event.version))
+    if header.version != event.version:
+        assert event.version == header.version + 1, f"version {event.version} after {header.version} in {stream}"
+        state.put_header(stream, replace(header, version=event.version))

@@ -57,11 +57,11 @@ class Overlay:
     The partition's header and the last account's are at hand: nearly every step of a decision asks for them.
     """
 
-    __slots__ = ("_account", "_header", "_partition", "_read", "changes")
+    __slots__ = ("_account", "_header", "_header_key", "_partition", "_read", "changes")
 
     def __init__(self, read: Read) -> None:
         self._read = read
-        self._account = ""
+        self._account = self._header_key = ""
         self._header: Account | None = None
         self._partition: Partition | None = None
         self.changes: Changes = {}
@@ -74,8 +74,8 @@ class Overlay:
     def account(self, account: str) -> Account | None:
         """The account's header, None when it is not open."""
         if account != self._account:
-            self._header = typed(self.get(account_key(account)), Account)
-            self._account = account
+            self._account, self._header_key = account, account_key(account)
+            self._header = typed(self.get(self._header_key), Account)
         return self._header
 
     def header(self, account: str) -> Account:
@@ -86,8 +86,10 @@ class Overlay:
 
     def put_header(self, account: str, header: Account) -> None:
         """Change the account's header."""
-        self._account, self._header = account, header
-        self.changes[account_key(account)] = header
+        if account != self._account:
+            self._account, self._header_key = account, account_key(account)
+        self._header = header
+        self.changes[self._header_key] = header
 
     def partition(self, stream: str) -> Partition:
         """The header of the partition's own stream."""

@@ -26,12 +26,16 @@ def used_units(account: Account, kind: str, start_ms: int) -> int:
 
 def used_windows(account: Account, terms: AccountTerms, time_ms: int) -> tuple[WindowUse, ...]:
     """What the account has used of each window of the terms that is open now."""
+    if not terms.windows:
+        return ()
     starts = ((window.kind, window_start_ms(window.kind, time_ms)) for window in terms.windows)
     return tuple(WindowUse(kind, start_ms, used_units(account, kind, start_ms)) for kind, start_ms in starts)
 
 
 def windows_of(terms: AccountTerms, time_ms: int) -> tuple[WindowUse, ...]:
     """What one job takes from each window of the terms at this time."""
+    if not terms.windows:
+        return ()
     return tuple(WindowUse(w.kind, window_start_ms(w.kind, time_ms), 1) for w in terms.windows)
 
 
@@ -88,7 +92,7 @@ def reserve(account: Account, units: int, windows: tuple[WindowUse, ...], lots: 
     return replace(
         account,
         reserved=account.reserved + units,
-        windows=_take(account.windows, windows),
+        windows=_take(account.windows, windows) if windows else account.windows,
         lots=_take_lots(account.lots, lots) if lots else account.lots,
     )
 
@@ -129,11 +133,12 @@ def thresholds_reached(
             if _passes(*uses, window.limit, percent):
                 resets_ms = window_end_ms(window.kind, time_ms)
                 reached.append(ThresholdReached(window.kind, percent, uses[1], window.limit, resets_ms))
-    if terms.uses_balance and after.available != before.available:
+    left = after.available
+    if terms.uses_balance and left != (left_before := before.available):
         added = after.granted + after.regenerated + after.refunded - after.expired
         for percent in terms.thresholds:
-            if _passes(added - before.available, added - after.available, added, percent):
-                reached.append(ThresholdReached("balance", percent, added - after.available, added, None))
+            if _passes(added - left_before, added - left, added, percent):
+                reached.append(ThresholdReached("balance", percent, added - left, added, None))
     return tuple(reached)
 
 

@@ -14,7 +14,7 @@ from processors.assets.state import result_asset
 from processors.draft import Draft
 from processors.jobs.endings import cancel, crash, fail, retry, succeed
 from processors.jobs.round import draw, live_job
-from processors.jobs.state import Backoff, Ending, Released, Running, Waiting
+from processors.jobs.state import Attempted, Ending, Released
 from schemas import commands as cmd
 from schemas import events as ev
 from schemas import refusals as no
@@ -39,7 +39,7 @@ def renew_lease(draft: Draft, command: cmd.RenewLease) -> None:
     """The attempt lives: its lease counts from now, never past its run time."""
     account = draft.envelope.account
     job = live_job(draft, account, command.job)
-    live = job is not None and job.attempt == command.attempt and isinstance(job.phase, Released | Running | Ending)
+    live = job is not None and job.attempt == command.attempt and isinstance(job.phase, Attempted)
     if not live:
         ignore_late(draft, "attempt-not-live", command.job)
         return
@@ -52,7 +52,7 @@ def record_outcome(draft: Draft, command: cmd.RecordOutcome) -> None:
     """The first outcome that fits the live attempt counts; the bytes of every other are purged."""
     account, name = draft.envelope.account, command.job
     job = live_job(draft, account, name)
-    if job is None or job.attempt != command.attempt or isinstance(job.phase, Waiting | Backoff):
+    if job is None or job.attempt != command.attempt or not isinstance(job.phase, Attempted):
         ignore_late(draft, "outcome-of-no-live-attempt", name)
         _purge_unused(draft, command)
         return

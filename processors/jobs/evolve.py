@@ -24,6 +24,7 @@ from processors.assets.evolve import add_asset, refer_again
 from processors.assets.state import Asset, Reuse, reuse_key
 from processors.jobs.state import (
     REPLY_ADDRESSES_MAX,
+    Attempted,
     Backoff,
     Ending,
     Job,
@@ -33,7 +34,7 @@ from processors.jobs.state import (
     Waiting,
     job_key,
 )
-from processors.overlay import Overlay
+from processors.overlay import Overlay, Record
 from schemas import events as ev
 from schemas.commands import ReplyAddress
 from schemas.identifiers import PARTITION_STREAM_PREFIX
@@ -44,7 +45,10 @@ Lane = TypeVar("Lane", LaneUse, LaneShare)
 
 def job_of(state: Overlay, account: str, job: str) -> Job:
     """The record of a live job; events about one that has ended are a bug."""
-    record = state.get(job_key(account, job))
+    return _live(state.get(job_key(account, job)), job)
+
+
+def _live(record: Record | None, job: str) -> Job:
     assert isinstance(record, Job), f"{job} has ended before"
     return record
 
@@ -91,12 +95,14 @@ def job_reused(state: Overlay, event: ev.Event, data: ev.JobReused) -> None:
 
 
 def attempt_released(state: Overlay, event: ev.Event, data: ev.AttemptReleased) -> None:
-    job = job_of(state, event.account, data.job)
-    header, use = _dequeue(state, event, data.job, job)
+    key = job_key(event.account, data.job)
+    job = _live(state.get(key), data.job)
+    header, use, head = _dequeue(state, event, data.job, job)
     phase = Released(data.lease_until_ms, data.run_until_ms)
-    state.changes[job_key(event.account, data.job)] = replace(job, phase=phase, attempt=data.attempt)
+    state.changes[key] = replace(job, phase=phase, attempt=data.attempt)
     over = use.turn + 1 >= use.weight
-    use = replace(use, running=use.running + 1, turn=0 if over else use.turn + 1)
+    turn = 0 if over else use.turn + 1
+    use = replace(use, running=use.running + 1, queued=use.queued - 1, head=head, turn=turn)
     _place(state, event, header, use, released=1, turn_over=over)
 
 
@@ -110,7 +116,7 @@ def job_started(state: Overlay, event: ev.Event, data: ev.JobStarted) -> None:
 def lease_renewed(state: Overlay, event: ev.Event, data: ev.LeaseRenewed) -> None:
     job = job_of(state, event.account, data.job)
     phase = job.phase
-    assert isinstance(phase, Released | Running | Ending)
+    assert isinstance(phase, Attempted)
     renewed: Phase = replace(phase, lease_until_ms=data.lease_until_ms)
     state.changes[job_key(event.account, data.job)] = replace(job, phase=renewed)
 
@@ -187,11 +193,11 @@ def _leave(state: Overlay, event: ev.Event, name: str) -> None:
     job = job_of(state, event.account, name)
     state.changes[job_key(event.account, name)] = None
     match job.phase:
-        case Waiting():
-            header, use = _dequeue(state, event, name, job)
-            _place(state, event, header, use)
-        case Released() | Running() | Ending():
+        case Running() | Released() | Ending():
             _free_slot(state, event, job.lane)
+        case Waiting():
+            header, use, head = _dequeue(state, event, name, job)
+            _place(state, event, header, replace(use, queued=use.queued - 1, head=head))
         case Backoff():
             pass
 
@@ -205,13 +211,16 @@ def _enqueue(
     assert job.phase.number == use.tail, f"{name} takes place {job.phase.number}, the next is {use.tail}"
     state.changes[job_key(event.account, name)] = job
     state.changes[queued_key(event.account, job.lane, use.tail)] = Queued(name)
-    use = replace(use, queued=use.queued + 1, tail=use.tail + 1)
-    use = replace(use, limit=limit or use.limit, weight=weight or use.weight)
+    limit, weight = limit or use.limit, weight or use.weight
+    use = replace(use, limit=limit, queued=use.queued + 1, tail=use.tail + 1, weight=weight)
     _place(state, event, header, use)
 
 
-def _dequeue(state: Overlay, event: ev.Event, name: str, job: Job) -> tuple[Account, LaneUse]:
-    """Take a waiting job out of its account's queue; the caller places the account in the round anew."""
+def _dequeue(state: Overlay, event: ev.Event, name: str, job: Job) -> tuple[Account, LaneUse, int]:
+    """Take a waiting job out of its account's queue: the lane before, and the queue's head after it.
+
+    The caller counts one job less and places the account in the round anew.
+    """
     assert isinstance(job.phase, Waiting), f"{name} does not wait"
     account, lane, number = event.account, job.lane, job.phase.number
     header = state.header(account)
@@ -223,7 +232,7 @@ def _dequeue(state: Overlay, event: ev.Event, name: str, job: Job) -> tuple[Acco
         head += 1
         while head < use.tail and state.get(queued_key(account, lane, head)) is None:
             head += 1
-    return header, replace(use, queued=use.queued - 1, head=head)
+    return header, use, head
 
 
 def _free_slot(state: Overlay, event: ev.Event, lane: str) -> None:
@@ -249,26 +258,30 @@ def _place(
         stream = PARTITION_STREAM_PREFIX + event.position.partition(".")[0]
         partition = state.partition(stream)
         share = partition.lane(use.lane)
-        assert share.released + released >= 0
+        released, waiting, head, tail = share.released + released, share.waiting, share.head, share.tail
+        assert released >= 0
         if leaves:
-            share, use = _leave_round(state, stream, share, use)
+            waiting, head = waiting - 1, _left_round(state, stream, share, use)
         if joins:
-            state.changes[ring_key(stream, use.lane, share.tail)] = RingEntry(event.account)
-            use = replace(use, ring=share.tail)
-            share = replace(share, tail=share.tail + 1, waiting=share.waiting + 1)
-        share = replace(share, released=share.released + released)
+            state.changes[ring_key(stream, use.lane, tail)] = RingEntry(event.account)
+            waiting, tail = waiting + 1, tail + 1
+        if leaves or joins:
+            use = replace(use, ring=tail - 1 if joins else -1)
+        share = LaneShare(use.lane, released, waiting, head, tail)
         state.put_partition(stream, replace(partition, lanes=_with_lane(partition.lanes, share)))
-    state.put_header(event.account, replace(header, lanes=_with_lane(header.lanes, use)))
+    header = replace(header, lanes=_with_lane(header.lanes, use), version=event.version)
+    state.put_header(event.account, header)
 
 
-def _leave_round(state: Overlay, stream: str, share: LaneShare, use: LaneUse) -> tuple[LaneShare, LaneUse]:
+def _left_round(state: Overlay, stream: str, share: LaneShare, use: LaneUse) -> int:
+    """Take the account's place out of the round; the round's head after it."""
     state.changes[ring_key(stream, use.lane, use.ring)] = None
     head = share.head
     if use.ring == head:
         head += 1
         while head < share.tail and state.get(ring_key(stream, use.lane, head)) is None:
             head += 1
-    return replace(share, head=head, waiting=share.waiting - 1), replace(use, ring=-1)
+    return head
 
 
 def _with_lane(lanes: tuple[Lane, ...], changed: Lane) -> tuple[Lane, ...]:

@@ -54,7 +54,7 @@ class Ending(msgspec.Struct, frozen=True, tag_field="phase", tag="ending", gc=Fa
 
 
 Phase = Waiting | Backoff | Released | Running | Ending
-Attempted = Released | Running | Ending
+Attempted = Running | Released | Ending
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

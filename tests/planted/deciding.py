@@ -39,8 +39,8 @@ DECIDING = (
         "an outcome of any attempt counts",
         "only the live attempt ends a job",
         "processors/jobs/decide.py",
-        "    if job is None or job.attempt != command.attempt or isinstance(job.phase, Waiting | Backoff):\n",
-        "    if job is None or isinstance(job.phase, Waiting | Backoff):\n",
+        "    if job is None or job.attempt != command.attempt or not isinstance(job.phase, Attempted):\n",
+        "    if job is None or not isinstance(job.phase, Attempted):\n",
     ),
     Bug(
         "a cancel frees the slot at once",
