@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ import uvloop
 from aiokafka.client import AIOKafkaClient
 
 from infra.clock import SystemClock
+from infra.garbage import collect_seldom
 from infra.health import serve_health
 from infra.ids import SystemIds
 from infra.kafka.alternating import owner_producers
@@ -90,6 +92,7 @@ async def processor_owners(settings: Settings) -> AsyncIterator[MakeOwner]:
             transactions = owner_producers(client, settings.deployment, partition)
             ports = OwnerPorts(transactions, KafkaLogReader(client), ticks, SystemClock(), SystemIds(), turns)
             owners[partition] = PartitionOwner(partition, addressing, ports)
+            gc.collect()  # a failed owner and its error hold each other: its state must not stand beside the next one's
             return owners[partition]
 
         reader, trimmer = KafkaLogReader(await connections.of(0)), KafkaTrimmer(settings.kafka)
@@ -156,6 +159,7 @@ async def _serve(settings: Settings, name: str) -> None:
 
 def run_processor(settings: Settings, index: int) -> None:
     """Serve until SIGTERM or SIGINT; ends with status 1 when the work cannot go on."""
+    collect_seldom()
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     status = 0
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 from collections.abc import Coroutine, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import uvloop
 
 from infra.cli.upkeep import keep_up
+from infra.garbage import collect_seldom
 from infra.health import serve_health
 from infra.postgres.migrate import migrate_when_up
 from infra.settings import Settings
@@ -22,7 +22,6 @@ from projections.runner import Runner
 from projections.source import KafkaSource
 
 _FEED_FETCH_WAIT_MS = 500
-_COLLECT_AFTER_OBJECTS = 100_000  # a batch makes many objects that die together; looking for cycles among them is waste
 
 
 def run_projector(settings: Settings, index: int, count: int = 1) -> None:
@@ -30,8 +29,7 @@ def run_projector(settings: Settings, index: int, count: int = 1) -> None:
 
     Raises OperatorError for what an operator has to mend.
     """
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER_OBJECTS, 20, 20)
+    collect_seldom()
     uvloop.run(_serve(settings, index, count))
 
 

@@ -12,6 +12,7 @@ import pstats
 import time
 from collections.abc import Sequence
 
+from infra.garbage import collect_seldom
 from infra.kafka.ports import Record
 from processors.batch import Batch
 from processors.effects import Addressing
@@ -99,6 +100,7 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, default=1_000)
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
+    collect_seldom()
     profiler = cProfile.Profile()
     if options.profile:
         profiler.enable()
