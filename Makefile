@@ -12,13 +12,11 @@ STRIKES ?= 100
 PYTHON ?= $(shell for name in python3.11 python3 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
 BIN := .venv/bin
-# What needs no server runs on both cores; of the rest two processes each have a stack, one after the other for the suites
-# of each; and what kills and measures has the machine for itself.
+# What needs no server runs on both cores; all the rest, one after the other, has the machine for itself.
+PROOFS := tests/audit tests/hostile $(addprefix tests/chaos/test_,failpoints.py faults.py nemesis.py overload.py three_brokers.py)
 PURE_TESTS := $(addprefix tests/,golden http properties simulation specification unit)
-FIRE_TESTS := $(addprefix tests/chaos/test_,exactly_once.py failpoints.py faults.py nemesis.py overload.py three_brokers.py)
-SERVER_TESTS := $(addprefix --ignore=,$(PURE_TESTS) $(FIRE_TESTS))
 
-.PHONY: help setup setup-dev demo up test contracts simulate chaos failpoints overload planted fire security lint types imports bench bench-growth bench-smoke gallery check clean \
+.PHONY: help setup setup-dev demo up test contracts simulate chaos failpoints overload planted proofs security lint types imports bench bench-growth bench-smoke gallery check clean \
 	python-3.11 jars pins
 
 help: ## Show the targets
@@ -38,11 +36,10 @@ up: setup ## Serve on http://127.0.0.1:$(PORT) with data in $(DATA) until Ctrl-C
 
 test: setup-dev ## The whole test suite against the real servers
 	@failed=; $(BIN)/python -m pytest -n 2 --dist loadfile $(PURE_TESTS) || failed=1; \
-	  $(BIN)/python -m pytest -n 2 --dist loadgroup $(SERVER_TESTS) || failed=1; \
-	  $(MAKE) fire || failed=1; test -z "$$failed"
+	  $(BIN)/python -m pytest $(addprefix --ignore=,$(PURE_TESTS) $(PROOFS)) || failed=1; test -z "$$failed"
 
-fire: setup-dev ## Faults of every kind, failpoints, three brokers, overload, each in its short form
-	@$(BIN)/python -m pytest $(FIRE_TESTS)
+proofs: setup-dev ## Tests that take their time: hostile input, faults of every kind, failpoints, three brokers, the auditor
+	@$(BIN)/python -m pytest $(PROOFS)
 
 failpoints: setup-dev ## Every failpoint struck on a running stack by a kill and by a failure, then judged
 	@$(BIN)/python -m tests.chaos.failpoint_sweep

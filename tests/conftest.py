@@ -25,13 +25,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two processes (`-n 2 --dist loadgroup`) share the suites: one has the stack of end_to_end, one all others."""
-    for item in items:
-        folder = Path(item.location[0]).parts[1]
-        item.add_marker(pytest.mark.xdist_group(folder if folder == "end_to_end" else "others"))
-
-
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """The session's servers; ask with ``servers.need("kafka", "s3")``."""
