@@ -197,8 +197,7 @@ def _wrong_submit(answer: Answer, facts: LogFacts) -> str | None:
         return f"it costs {said.cost}"
     if body.get("status") == "accepted" and body.get("balance") not in (None, said.balance):
         return f"the balance was {said.balance}"
-    position = body.get("position")
-    if body.get("status") == "accepted" and position and _source(position) != _source(said.at):
+    if body.get("status") == "accepted" and body.get("position") and not _has_come_to(body["position"], said.at):
         return f"it was accepted at {said.at}"
     return _wrong_end(body, said)
 
@@ -278,6 +277,12 @@ def _named(answer: Answer) -> str | None:
 
 def _as_told(answer: Answer) -> str:
     return f"told {answer.status} {answer.body}"
+
+
+def _has_come_to(told: str, accepted: str) -> bool:
+    """Whether what was told stands at the acceptance or after it: a job between two attempts is `accepted` as well."""
+    one, other = parse_position(told), parse_position(accepted)
+    return one is not None and other is not None and one.partition == other.partition and one.source >= other.source
 
 
 def _source(position: str) -> str:

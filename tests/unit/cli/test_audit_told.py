@@ -56,6 +56,7 @@ def read(status: str, after: str | None) -> Answer:
 
 TRUE = [
     submit(202, BODY),
+    submit(202, {**BODY, "position": "0.1.0.0"}),  # it was tried, and waits to be tried again
     submit(200, ENDED, "0.3.0.0"),
     submit(402, {}, "0.5.0.0"),
     submit(202, PENDING, "0.5.0.0"),
@@ -75,7 +76,9 @@ LIES = [
     submit(202, {**BODY, "id": "job_b"}),
     submit(202, {**BODY, "cost": 2}),
     submit(202, {**BODY, "balance": 8}),
-    submit(202, {**BODY, "position": "0.1.0.0"}),
+    submit(202, {**BODY, "position": "1.0.0.0"}),
+    submit(202, {**BODY, "position": "nowhere"}),
+    submit(202, {**BODY, "id": "job_c", "position": "0.5.0.0"}),
     submit(200, {**ENDED, "status": "failed"}),
     submit(200, {**ENDED, "result": {"asset": "asset_c"}}),
     submit(402, {}, "0.0.0.0"),
