@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 import psycopg
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from infra.kafka.client import connection_arguments
+from infra.kafka.client import start_client
+from infra.kafka.reader import KafkaLogReader, end_offsets
 from infra.settings import Settings
 
 TABLES_KNOW_AFTER_S = 11.0
@@ -93,17 +93,17 @@ def wal_position(settings: Settings) -> int:
 
 
 async def _ends(settings: Settings) -> dict[str, int]:
-    consumer = AIOKafkaConsumer(**connection_arguments(settings.kafka))
-    await consumer.start()
+    client = await start_client(settings.kafka, client_id="bench-counters", deadline_s=30)
     try:
+        cluster = await client.fetch_all_metadata()
         places = [
-            TopicPartition(topic, partition)
-            for topic in await consumer.topics()
-            for partition in consumer.partitions_for_topic(topic) or ()
+            (topic, partition)
+            for topic in cluster.topics(exclude_internal_topics=False)
+            for partition in cluster.partitions_for_topic(topic)
         ]
         ends: dict[str, int] = {}
-        for place, end in (await consumer.end_offsets(places)).items():
-            ends[place.topic] = ends.get(place.topic, 0) + end
+        for (topic, _), end in (await end_offsets(KafkaLogReader(client), places, committed=False)).items():
+            ends[topic] = ends.get(topic, 0) + end
         return ends
     finally:
-        await consumer.stop()
+        await client.close()
