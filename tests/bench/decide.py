@@ -24,7 +24,7 @@ from schemas import topics
 from schemas.codec import pack_items
 from schemas.commands import AnyCommand, CancelJob, Envelope, IdempotencyKey, ReplyAddress, SubmitJob, encode_command
 from schemas.identifiers import partition_of
-from schemas.replies import Answer, JobDecided, decode_replies
+from schemas.replies import Answer, JobDecided, JobEndedAnswer, decode_replies
 from tests.bench.bare_decide import COPY_TOPIC, FAUST_TOPIC
 from tests.bench.children import BenchChild
 from tests.bench.measure import Figure, check, cpu_seconds
@@ -125,7 +125,10 @@ class Answers:
         await self._consumer.stop()
 
     async def wait_for(self, count: int, limit_s: float = LIMIT_S, yes_is: type[Answer] = JobDecided) -> float:
-        """The monotonic time at which `count` commands had been answered, each once and each with yes."""
+        """The monotonic time at which `count` commands had been answered, each once and each with yes.
+
+        How a job ended, which its submitter hears as well, is no command's answer.
+        """
         correlations: list[str] = []
         yes = 0
         async with asyncio.timeout(limit_s):
@@ -133,7 +136,8 @@ class Answers:
                 for records in (await self._consumer.getmany(timeout_ms=200)).values():
                     for record in records:
                         if record.key == GATEWAY.encode():
-                            replies = decode_replies(record.value)
+                            said = decode_replies(record.value)
+                            replies = [reply for reply in said if not isinstance(reply.answer, JobEndedAnswer)]
                             correlations += [reply.correlation for reply in replies]
                             yes += sum(isinstance(reply.answer, yes_is) for reply in replies)
         done = time.monotonic()
