@@ -116,8 +116,8 @@ class GatewaySettings(_Section):
 
     ``allowed_origins`` are those of other sites' pages that may send changes with a user's cookie. What it cannot do in
     time it refuses with 503 at once: every request while its event loop is later than ``loop_lag_max_ms``, and what is
-    to be decided in a partition whose first undecided command is older than ``behind_after_ms``, once as many wait
-    there as it decides in half a second, or ``stalled_waiting_max`` where it decides nothing.
+    to be decided in a partition whose first undecided command is older than ``behind_after_ms``, once
+    ``behind_waiting_min`` wait there and as many as it decides in half a second.
     """
 
     host: str = "127.0.0.1"
@@ -127,7 +127,7 @@ class GatewaySettings(_Section):
     trusted_proxies: tuple[str, ...] = ()
     loop_lag_max_ms: int = Field(default=250, ge=10)
     behind_after_ms: int = Field(default=300, ge=10)
-    stalled_waiting_max: int = Field(default=8, ge=1)
+    behind_waiting_min: int = Field(default=24, ge=1)
 
     @field_validator("trusted_proxies")
     @classmethod

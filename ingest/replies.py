@@ -8,10 +8,10 @@ without a waiter is dropped, the client has its 202. A reader that falls behind 
 waiters ask the read model beside it (design section 2, point 21).
 
 Overload. A partition whose first undecided command has waited longer than `behind_after_s` is behind. Until it has
-caught up it takes one waiter more than it has decided in the last `_SOON_S`: whoever comes last then waits about that
+caught up it takes no more waiters than it has decided in the last `_SOON_S`: whoever comes last then waits about that
 long (Little's law; while some wait, what is decided is all that can be). The next one is refused at once, before
-anything is on the log. Where nothing was decided lately, `stalled_waiting_max` may wait: those of the seconds in which
-a dead owner's partitions move. Each partition is judged by itself, so one that hangs costs the others nothing.
+anything is on the log. `behind_waiting_min` may wait however far behind it is: those of the seconds in which a dead
+owner's partitions move. Each partition is judged by itself, so one that hangs costs the others nothing.
 """
 
 from __future__ import annotations
@@ -131,12 +131,12 @@ class Waiters:
         waiting_max: int = 20_000,
         *,
         behind_after_s: float = 0.3,
-        stalled_waiting_max: int = 8,
+        behind_waiting_min: int = 24,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.incarnation = incarnation
         self._waiting_max = waiting_max
-        self._behind_after_s, self._stalled_waiting_max = behind_after_s, stalled_waiting_max
+        self._behind_after_s, self._behind_waiting_min = behind_after_s, behind_waiting_min
         self._clock = clock
         self._by_correlation: dict[str, Waiter] = {}
         self._lines: dict[int, _Line] = {}
@@ -146,10 +146,9 @@ class Waiters:
         if len(self._by_correlation) >= self._waiting_max:
             raise TooManyWaiters(f"{self._waiting_max} requests wait already")
         line, now_s = self._lines.get(partition) or self._lines.setdefault(partition, _Line()), self._clock()
-        behind_s = now_s - next(iter(line.undecided.values())).opened_s if line.undecided else 0.0
-        if behind_s > self._behind_after_s:
-            decided = line.pace.lately(now_s)
-            if len(line.undecided) >= (1.0 + decided if decided else self._stalled_waiting_max):
+        if len(line.undecided) >= self._behind_waiting_min:
+            behind_s = now_s - next(iter(line.undecided.values())).opened_s
+            if behind_s > self._behind_after_s and len(line.undecided) >= line.pace.lately(now_s):
                 raise TooManyWaiters(f"partition {partition} is {behind_s:.1f} s behind")
         waiter = Waiter(self, correlation, partition, now_s)
         self._by_correlation[correlation] = line.undecided[correlation] = waiter

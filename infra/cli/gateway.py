@@ -240,7 +240,7 @@ async def _start_ingest(shared: _Shared, stack: AsyncExitStack, checks: dict[str
     waiters = Waiters(
         ids.mint("gw"),
         behind_after_s=settings.gateway.behind_after_ms / 1000,
-        stalled_waiting_max=settings.gateway.stalled_waiting_max,
+        behind_waiting_min=settings.gateway.behind_waiting_min,
     )
     replies = LogReplyReader(KafkaFollower(following, REPLIES, settings.partitions), waiters)
     checks["replies"] = partial(_is_ready, replies)

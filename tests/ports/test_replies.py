@@ -179,7 +179,7 @@ async def test_waiting_is_bounded_and_forgotten() -> None:
 
 async def test_a_partition_that_is_behind_takes_a_few_waiters_and_the_others_take_all() -> None:
     now = [100.0]
-    waiters = Waiters("gw", behind_after_s=0.5, stalled_waiting_max=2, clock=lambda: now[0])
+    waiters = Waiters("gw", behind_after_s=0.5, behind_waiting_min=2, clock=lambda: now[0])
     early = [waiters.open(name, 3) for name in ("one", "two", "three")]  # many may wait while the first waits shortly
     now[0] += 0.6
     with pytest.raises(TooManyWaiters):
@@ -202,7 +202,7 @@ async def test_a_partition_that_is_behind_takes_a_few_waiters_and_the_others_tak
 async def test_a_partition_that_is_behind_takes_as_many_as_it_decides_in_half_a_second(a_second: int) -> None:
     """More arrive than are decided: those that are let in wait about half a second, whatever the pace is."""
     now = [100.0]
-    waiters = Waiters("gw", behind_after_s=0.3, stalled_waiting_max=8, clock=lambda: now[0])
+    waiters = Waiters("gw", behind_after_s=0.3, behind_waiting_min=8, clock=lambda: now[0])
     queue: deque[tuple[str, float]] = deque()
     waits: list[float] = []
     refused = 0
