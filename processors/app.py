@@ -10,6 +10,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Literal
+from weakref import WeakValueDictionary
 
 import structlog
 import uvloop
@@ -81,7 +82,7 @@ async def processor_owners(settings: Settings) -> AsyncIterator[MakeOwner]:
         ticks = CommandAppender(await connections.of(0), topics.COMMANDS)
         stack.push_async_callback(ticks.close)
         addressing, turns = Addressing(settings.deployment, settings.partitions), Turns()
-        owners: dict[int, PartitionOwner] = {}
+        owners: WeakValueDictionary[int, PartitionOwner] = WeakValueDictionary()  # with one goes the partition's state
 
         def positions() -> dict[int, int]:
             return {partition: owner.next_offset for partition, owner in owners.items()}
@@ -91,9 +92,9 @@ async def processor_owners(settings: Settings) -> AsyncIterator[MakeOwner]:
             await refresh(client)
             transactions = owner_producers(client, settings.deployment, partition)
             ports = OwnerPorts(transactions, KafkaLogReader(client), ticks, SystemClock(), SystemIds(), turns)
-            owners[partition] = PartitionOwner(partition, addressing, ports)
             gc.collect()  # a failed owner and its error hold each other: its state must not stand beside the next one's
-            return owners[partition]
+            owner = owners[partition] = PartitionOwner(partition, addressing, ports)
+            return owner
 
         reader, trimmer = KafkaLogReader(await connections.of(0)), KafkaTrimmer(settings.kafka)
         trimming = asyncio.create_task(keep_trimmed(reader, trimmer, SystemClock(), positions))
