@@ -22,7 +22,16 @@ from infra.kafka.client import connection_arguments
 from infra.settings import Settings
 from schemas import topics
 from schemas.codec import pack_items
-from schemas.commands import AnyCommand, CancelJob, Envelope, IdempotencyKey, ReplyAddress, SubmitJob, encode_command
+from schemas.commands import (
+    AnyCommand,
+    Envelope,
+    Failed,
+    IdempotencyKey,
+    RecordOutcome,
+    ReplyAddress,
+    SubmitJob,
+    encode_command,
+)
 from schemas.identifiers import partition_of
 from schemas.replies import Answer, JobDecided, JobEndedAnswer, decode_replies
 from tests.bench.bare_decide import COPY_TOPIC, FAUST_TOPIC
@@ -58,9 +67,16 @@ def submits(round_number: int, count: int, partitions: int, accounts: Sequence[s
     return _commands(submit, "submit", round_number, count, partitions, accounts)
 
 
-def cancels(round_number: int, count: int, partitions: int, accounts: Sequence[str] = ()) -> dict[int, list[bytes]]:
-    """Cancel commands for the jobs of the round's submits."""
-    return _commands(lambda unique: CancelJob(_job(unique)), "cancel", round_number, count, partitions, accounts)
+def outcomes(round_number: int, count: int, partitions: int, accounts: Sequence[str] = ()) -> dict[int, list[bytes]]:
+    """Commands that end the jobs of the round's submits wholly, as a dispatcher would that cannot run them.
+
+    A cancel would not do: the attempt of a canceled job keeps its slot, and the job's record, until it is heard of.
+    """
+
+    def outcome(unique: int) -> AnyCommand:
+        return RecordOutcome(_job(unique), 1, Failed("permanent", "bench", "The bench runs no jobs."))
+
+    return _commands(outcome, "outcome", round_number, count, partitions, accounts)
 
 
 def _job(unique: int) -> str:
@@ -127,17 +143,18 @@ class Answers:
     async def wait_for(self, count: int, limit_s: float = LIMIT_S, yes_is: type[Answer] = JobDecided) -> float:
         """The monotonic time at which `count` commands had been answered, each once and each with yes.
 
-        How a job ended, which its submitter hears as well, is no command's answer.
+        Outcomes have no answers of their own: that their jobs have ended (JobEndedAnswer) is told to the submitters,
+        and counts only where it is what is waited for.
         """
         correlations: list[str] = []
-        yes = 0
+        yes, ends = 0, yes_is is JobEndedAnswer
         async with asyncio.timeout(limit_s):
             while len(correlations) < count:
                 for records in (await self._consumer.getmany(timeout_ms=200)).values():
                     for record in records:
                         if record.key == GATEWAY.encode():
                             said = decode_replies(record.value)
-                            replies = [reply for reply in said if not isinstance(reply.answer, JobEndedAnswer)]
+                            replies = [one for one in said if isinstance(one.answer, JobEndedAnswer) == ends]
                             correlations += [reply.correlation for reply in replies]
                             yes += sum(isinstance(reply.answer, yes_is) for reply in replies)
         done = time.monotonic()

@@ -1,7 +1,7 @@
 """What a command costs as accounts grow in number, beside a stack that stays at the fewest.
 
 On two stacks of their own, each with Kafka and one processor. In each round as many accounts, drawn among all that
-there are, submit as many jobs; they are canceled before the next round, so that no round finds more that lives.
+there are, submit as many jobs; they are ended before the next round, so that no round finds more that lives.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import psutil
 
 from infra.cli.plan import publish_plan
 from schemas import topics
-from schemas.replies import JobCancelAccepted
+from schemas.replies import JobEndedAnswer
 from tests.bench import decide
 from tests.bench.children import BenchChild, stack
 from tests.bench.decide import Answers, bench_account, packed
@@ -58,10 +58,10 @@ class Deciding(Growing):
         return Figure(1e6 / figure.cpu_us, figure.cpu_us)
 
     async def end(self, answers: Answers, round_number: int, accounts: Sequence[str], count: int) -> None:
-        """Cancel the jobs of a round; each must have been there."""
-        records = packed(decide.cancels(round_number, count, self.settings.partitions, accounts))
+        """End the jobs of a round; each must have been there."""
+        records = packed(decide.outcomes(round_number, count, self.settings.partitions, accounts))
         await append_records(self.settings, topics.COMMANDS, records)
-        await answers.wait_for(count, yes_is=JobCancelAccepted)
+        await answers.wait_for(count, yes_is=JobEndedAnswer)
 
     @property
     def memory_mib(self) -> float:

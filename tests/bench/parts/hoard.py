@@ -1,6 +1,6 @@
 """What a command costs an account that has very many idempotency keys and ended jobs, beside a fresh account.
 
-On a stack of its own. The account gets its keys and jobs by submits that are decided and then canceled, until there are
+On a stack of its own. The account gets its keys and jobs by submits that are decided and then ended, until there are
 as many as are wanted or the time is over; how many there were in the end is told.
 """
 

@@ -55,7 +55,7 @@ def test_each_version_has_one_entry(tmp_path: Path) -> None:
     assert history.read(path) == [ENTRY, again]
 
 
-def test_the_committed_history_is_of_versions_that_were_stated() -> None:
+def test_the_history_has_each_version_once_and_this_one_is_what_pyproject_states() -> None:
     versions = [entry.version for entry in history.read()]
     assert len(set(versions)) == len(versions)
     stated = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]["version"]
