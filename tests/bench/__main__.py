@@ -25,11 +25,11 @@ from tests.bench.station import Bench, station
 
 ROUNDS = 5
 QUICK = (
-    *("projections", "queries", "idle", "jobs", "counted"),
+    *("projections", "idle", "jobs", "counted"),
     *("latencies", "submits", "decisions", "reservations", "batches"),
 )
 """Modules of `tests.bench.parts`, in an order in which none disturbs the next."""
-GROWTH: tuple[str, ...] = ("growth", "hoard")
+GROWTH: tuple[str, ...] = ("queries", "growth", "hoard")
 """Those that take long."""
 _PLAN = Path(__file__).with_name("plan.toml")
 
