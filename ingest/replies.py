@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -106,10 +106,10 @@ class _Pace:
 
     def _turn(self, now_s: float) -> None:
         since_s = now_s - self._began_s
-        if since_s >= _SOON_S:
-            self._before = self._count if since_s < 2 * _SOON_S else 0
-            self._began_s = self._began_s + _SOON_S if since_s < 2 * _SOON_S else now_s
-            self._count = 0
+        if since_s >= 2 * _SOON_S:
+            self._began_s, self._before, self._count = now_s, 0, 0
+        elif since_s >= _SOON_S:
+            self._began_s, self._before, self._count = self._began_s + _SOON_S, self._count, 0
 
 
 class _Line:
@@ -139,13 +139,13 @@ class Waiters:
         self._behind_after_s, self._behind_waiting_min = behind_after_s, behind_waiting_min
         self._clock = clock
         self._by_correlation: dict[str, Waiter] = {}
-        self._lines: dict[int, _Line] = {}
+        self._lines: defaultdict[int, _Line] = defaultdict(_Line)
 
     def open(self, correlation: str, partition: int) -> Waiter:
         """A waiter, registered before its command is sent to the partition. Raises TooManyWaiters."""
         if len(self._by_correlation) >= self._waiting_max:
             raise TooManyWaiters(f"{self._waiting_max} requests wait already")
-        line, now_s = self._lines.get(partition) or self._lines.setdefault(partition, _Line()), self._clock()
+        line, now_s = self._lines[partition], self._clock()
         if len(line.undecided) >= self._behind_waiting_min:
             behind_s = now_s - next(iter(line.undecided.values())).opened_s
             if behind_s > self._behind_after_s and len(line.undecided) >= line.pace.lately(now_s):

@@ -188,8 +188,7 @@ class Store:
         return tuple(key for _, key in found)
 
     def _is_live(self, entry: tuple[int, str]) -> bool:
-        value = self._values.get(entry[1])
-        return value is not None and state_due_ms(value) == entry[0]
+        return state_due_ms(self._values.get(entry[1], NO_TIMER)) == entry[0]
 
     def _drop_stale(self) -> None:
         while self._timers and not self._is_live(self._timers[0]):
@@ -197,10 +196,7 @@ class Store:
 
     def _bound(self) -> None:
         if len(self._timers) > 2 * self._timers_rebuilt_at:
-            values = self._values
-            self._timers = sorted(
-                {entry for entry in self._timers if state_due_ms(values.get(entry[1], NO_TIMER)) == entry[0]}
-            )
+            self._timers = sorted({entry for entry in self._timers if self._is_live(entry)})
             self._timers_rebuilt_at = max(1024, len(self._timers))
         most = HOT_RECORDS_MAX if self._hot_records_max is None else self._hot_records_max
         excess = len(self._hot) - most

@@ -19,6 +19,8 @@ FAUST_TOPIC = "bench-faust"
 COPY_TOPIC = "bench-copy"
 COPIED_TOPIC = "bench-copied"
 TRANSACTION_TOPIC = "bench-transaction"
+TRANSACTION_TOPICS = {COPY_TOPIC: 1, TRANSACTION_TOPIC: 1}
+"""What `one_record_transactions` needs: where its record goes, and what its offset is of."""
 RECORDS_A_TRANSACTION = 500
 
 

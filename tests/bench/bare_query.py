@@ -13,13 +13,13 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 import msgspec
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from infra.postgres.pool import READERS_OF_THE_API, create_pool
+from tests.bench.bare_http import serve
 
 JOB = "SELECT * FROM jobs WHERE account = $1 AND job = $2"
 PAGE = "SELECT * FROM jobs WHERE account = $1 AND version < $2 ORDER BY version DESC LIMIT $3"
@@ -60,12 +60,4 @@ def application(dsn: str) -> Starlette:
 
 
 if __name__ == "__main__":
-    uvicorn.run(
-        application(sys.argv[1]),
-        host="127.0.0.1",
-        port=int(sys.argv[2]),
-        loop="uvloop",
-        http="httptools",
-        access_log=False,
-        log_level="warning",
-    )
+    serve(application(sys.argv[1]), int(sys.argv[2]))

@@ -25,7 +25,6 @@ from typing import Any
 
 import asyncpg
 import msgspec
-import uvicorn
 import uvloop
 from aiokafka import AIOKafkaProducer
 from starlette.applications import Starlette
@@ -36,6 +35,7 @@ from starlette.routing import Route
 from infra.http.signing_keys import KeyFolder
 from infra.http.tokens import TokenInvalid, TokenVerifier, read_secret
 from infra.ids import SystemIds
+from tests.bench.bare_http import serve
 
 TOPIC = "bench-outbox"
 COST = 1
@@ -234,15 +234,7 @@ def main() -> None:
         uvloop.run(relay(dsn, rest[0]))
         return
     port, secrets, deployment, commit = int(rest[0]), Path(rest[1]), rest[2], rest[3]
-    uvicorn.run(
-        application(dsn, verifier_of(secrets, deployment), commit),
-        host="127.0.0.1",
-        port=port,
-        loop="uvloop",
-        http="httptools",
-        access_log=False,
-        log_level="warning",
-    )
+    serve(application(dsn, verifier_of(secrets, deployment), commit), port)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import uvicorn
 from aiokafka import AIOKafkaProducer
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -20,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from schemas.codec import pack_items
+from tests.bench.bare_http import serve
 
 TOPIC = "bench-submit"
 PLAIN = "/v1/jobs:plain"
@@ -63,12 +63,4 @@ def application(bootstrap_servers: str) -> Starlette:
 
 
 if __name__ == "__main__":
-    uvicorn.run(
-        application(sys.argv[1]),
-        host="127.0.0.1",
-        port=int(sys.argv[2]),
-        loop="uvloop",
-        http="httptools",
-        access_log=False,
-        log_level="warning",
-    )
+    serve(application(sys.argv[1]), int(sys.argv[2]))

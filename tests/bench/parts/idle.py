@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.bench.bare_decide import COPY_TOPIC, TRANSACTION_TOPIC, one_record_transactions
+from tests.bench.bare_decide import TRANSACTION_TOPICS, one_record_transactions
 from tests.bench.clients import measured, shapes
 from tests.bench.measure import latency
 from tests.bench.station import ACCOUNTS, Bench, Station
@@ -18,7 +18,7 @@ PAUSE_S = 0.05
 def measure(bench: Bench, at: Station) -> None:
     """With every role running."""
     at.roles("processor-0", "dispatcher-0", "projector-0", "gateway-0")
-    asyncio.run(make_topics(at.settings, {COPY_TOPIC: 1, TRANSACTION_TOPIC: 1}))
+    asyncio.run(make_topics(at.settings, TRANSACTION_TOPICS))
     results = shapes(at.tokens, {"model": "sandbox/echo"}, "wait=30")
     measured(at.load("warm", 8, results, count=ACCOUNTS * 2), 200)
     bare_ms = asyncio.run(one_record_transactions(at.settings.kafka.bootstrap_servers, RESULTS, PAUSE_S))

@@ -33,7 +33,6 @@ DECISION_GOAL = 0.5
 HALF_LOAD_GOALS_MS = (25.0, 100.0)
 ECHO = {"model": "sandbox/echo", "params": {"seed": 7}}
 MODEL = "sandbox_echo"
-_TOPICS = {bare_decide.COPY_TOPIC: 1, bare_decide.TRANSACTION_TOPIC: 1}
 _PERCENTILES = (("p50", 0.5), ("p99", 0.99))
 _BARE = "bare transaction of one record with its offset, idle"
 
@@ -71,7 +70,7 @@ class Operation:
 
 def measure(bench: Bench, at: Station) -> None:
     """Needs all roles, and at last no dispatcher."""
-    asyncio.run(make_topics(at.settings, _TOPICS))
+    asyncio.run(make_topics(at.settings, bare_decide.TRANSACTION_TOPICS))
     results = Operation("submit to result without the model", _shapes(at, "wait=30"), 200, RESULT_CONNECTIONS, True)
     at.roles("processor-0", "dispatcher-0", "projector-0", "gateway-0")
     _measured(at, results, bench.rounds)
