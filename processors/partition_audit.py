@@ -11,64 +11,32 @@ What is remembered stands in the mappings of a shelf. State is kept as fingerpri
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 import msgspec
 
 from infra.kafka.ports import LogReader, Record
 from processors.accounts.state import Progress, position_key, suspect_key
-from processors.audit import PartitionAudit, Violation
 from processors.audit_spill import InMemory, Shelf, sorted_items
 from processors.audit_trace import Trace
+from processors.audited_partition import FINGERPRINT_BYTES, AuditedPartition
 from processors.effects import Addressing
-from processors.rebuild import Fold
 from processors.store import decode_record
 from schemas import topics
 from schemas.codec import state_due_ms
 from schemas.events import Event, decode_event
 from schemas.identifiers import partition_stream
 
-_FINGERPRINT_BYTES = 16
 _PAUSE_S = 0.1
-_EVENTS_A_WRITE = 1_000
 _EVENTS_A_TURN = 200
+REST_LIMIT_S = 10.0
+"""At rest a command is decided, and a transaction ends, within this time: gateways and workers go on sending."""
 REACH_LIMIT_S = 5.0
 """Events that have not come so long after their position are missing."""
 CHANGED_MAX = 100_000
 """Past so many changes in one step everything is compared."""
 
 Listener = Callable[[Event], None]
-
-
-class AuditedPartition:
-    """What the audit of one partition found; `audit` holds the books, `fold` the state as of `progress`.
-
-    `wrong_state` are the keys of state records that are not what the events say, as of the last step. `fingerprint` is
-    that of the bytes of all events.
-    """
-
-    def __init__(self, partition: int, shelf: Shelf | None = None) -> None:
-        shelf = shelf or InMemory()
-        self.partition = partition
-        self.audit = PartitionAudit(partition, shelf)
-        self.fold = Fold(partition, shelf.mapping("fold", bytes), events_a_write=_EVENTS_A_WRITE)
-        self.stored: MutableMapping[str, bytes] = shelf.mapping("stored", bytes)
-        self.progress = Progress()
-        self.decided_again = 0
-        self.wrong_state: set[str] = set()
-        self.digest = hashlib.blake2b(digest_size=_FINGERPRINT_BYTES)
-
-    @property
-    def fingerprint(self) -> str:
-        return self.digest.hexdigest()
-
-    @property
-    def violations(self) -> list[Violation]:
-        return self.audit.violations
-
-    def violated(self, law: str, position: str, detail: str) -> None:
-        """Add a violation that the books do not see."""
-        self.audit.found.add(Violation(law, position, f"partition-{self.partition}", detail))
 
 
 async def audit_partition(
@@ -116,11 +84,11 @@ class PartitionAuditor:
 
     async def audit(self, *, quiet: bool = False) -> AuditedPartition:
         """All of the partition, once, with what must hold at its end."""
+        if quiet:
+            await self.check_rest()
         await self.advance()
         await self.check_waiting()
         self.found.audit.finish(quiet=quiet)
-        if quiet:
-            await self.check_rest()
         return self.found
 
     async def advance(self) -> int:
@@ -149,15 +117,26 @@ class PartitionAuditor:
             await self._read_state()
 
     async def check_rest(self) -> None:
-        """The log is at rest: every command is decided, and no transaction is open."""
-        end = await self._reader.end_offset(topics.COMMANDS, self.partition, committed=False)
-        if self.found.progress.next() != (end, 0):
-            self._violated("the-log-is-at-rest", f"{self.found.progress.next()} is next, {end} the end of commands")
+        """The log is at rest: what stands now is decided, and each transaction that is open now ends, in time."""
+        limit_s = time.monotonic() + REST_LIMIT_S
+        await self._check_decided(limit_s)
         for topic in (topics.EVENTS, topics.ACCOUNTS):
-            committed = await self._reader.end_offset(topic, self.partition)
             end = await self._reader.end_offset(topic, self.partition, committed=False)
-            if committed != end:
-                self._violated("the-log-is-at-rest", f"{topic} can be read up to {committed} of {end}")
+            while (committed := await self._reader.end_offset(topic, self.partition)) < end:
+                if time.monotonic() > limit_s:
+                    self._violated("the-log-is-at-rest", f"{topic} can be read up to {committed} of {end}")
+                    break
+                await asyncio.sleep(_PAUSE_S)
+
+    async def _check_decided(self, limit_s: float) -> None:
+        end = await self._reader.end_offset(topics.COMMANDS, self.partition, committed=False)
+        await self._read_state()
+        while (at := self.found.progress.next()) < (end, 0):
+            if time.monotonic() > limit_s:
+                self._violated("the-log-is-at-rest", f"{at} is next, {end} the end of commands")
+                return
+            await asyncio.sleep(_PAUSE_S)
+            await self._read_state()
 
     async def _read_state(self) -> None:
         found, reader = self.found, self._reader
@@ -278,7 +257,7 @@ class PartitionAuditor:
 
 
 def _fingerprint(value: bytes | None) -> bytes:
-    return b"" if value is None else hashlib.blake2b(value, digest_size=_FINGERPRINT_BYTES).digest()
+    return b"" if value is None else hashlib.blake2b(value, digest_size=FINGERPRINT_BYTES).digest()
 
 
 def _differing(folded: Iterator[tuple[str, bytes]], stored: Iterator[tuple[str, bytes]]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from infra.cli.audit_told import LAW as LAW_TOLD
 from infra.cli.audit_told import Judged
 from infra.cli.read_model_audit import ReadModelAudit
 from processors.audit import Violation
-from processors.partition_audit import AuditedPartition
+from processors.audited_partition import AuditedPartition
 
 STATE_LAW = "state-is-the-fold-of-events"
 

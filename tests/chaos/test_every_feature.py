@@ -45,10 +45,12 @@ async def test_every_feature_under_kills(tmp_path: Path) -> None:
                 await person.client.grant(CREDITS)
         async with Client(stack, "operator", role="admin") as operator:
             asker = Asker(operator, storm.seed)
-            await _storm(stack, storm, asker, people, erased)
-        await _judge(stack, asker, people, erased)
-        for person in (*people, *erased):
-            await person.client.http.aclose()
+            try:
+                await _storm(stack, storm, asker, people, erased)
+                await _judge(stack, asker, people, erased)
+            finally:  # what fails here must not leave sockets that a later test is blamed for
+                for person in (*people, *erased):
+                    await person.client.http.aclose()
         await asyncio.to_thread(stack.stop)
     finally:
         stack.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,8 +14,9 @@ from infra.kafka.memory import MemoryLog
 from infra.kafka.ports import Outgoing
 from processors import partition_audit
 from processors.audit_spill import InMemory, Shelf, Spill
+from processors.audited_partition import AuditedPartition
 from processors.effects import Addressing
-from processors.partition_audit import AuditedPartition, PartitionAuditor, audit_partition
+from processors.partition_audit import PartitionAuditor, audit_partition
 from schemas import events as ev
 from schemas import topics
 from schemas.codec import pack_items, unpack_items
@@ -201,12 +203,27 @@ async def test_an_event_beyond_the_position_is_found(monkeypatch: pytest.MonkeyP
     assert [violation.law for violation in auditor.found.violations] == ["no-event-stands-beyond-the-position"]
 
 
-async def test_open_work_and_an_open_transaction_are_no_rest() -> None:
+async def test_open_work_and_an_open_transaction_are_no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partition_audit, "REST_LIMIT_S", 0.2)
     written = Written()
     await written.write(written.steps)
     written.log.append(topics.COMMANDS, 0, written.steps[-1].value)
     found = await written.audit(quiet=True)
     assert {violation.law for violation in found.violations} == {"the-log-is-at-rest"}
+
+
+async def test_a_command_that_comes_beside_the_audit_has_a_moment_to_be_decided() -> None:
+    written = Written()
+    last = written.steps[-1]
+    await written.write(written.steps[:-1])
+    written.log.append(topics.COMMANDS, 0, last.value, timestamp_ms=last.time_ms)
+    audited = asyncio.create_task(written.audit(quiet=True))
+    await asyncio.sleep(0.2)
+    assert not audited.done()
+    producer = written.log.producer("owner")
+    await producer.initialise()
+    await producer.commit([record for record in last.records if record.topic in TOPICS])
+    assert (await audited).violations == []
 
 
 @pytest.mark.parametrize("changes_max", [0, 100_000], ids=["all compared", "changes compared"])
