@@ -16,7 +16,6 @@ what state and rows have wrong until it is mended.
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import time
 from collections import Counter
@@ -36,6 +35,7 @@ from infra.cli.target import open_reader
 from infra.errors import ServerUnreachable
 from infra.health import serve_health
 from infra.kafka.ports import LogReader, ReadFault
+from infra.priority import LAST, give_way
 from infra.settings import Settings
 from processors.audit_spill import Spill
 from processors.partition_audit import PartitionAuditor
@@ -46,7 +46,6 @@ COMPARE_EVERY_S = 5.0
 _COMPARE_PAUSE_TIMES = 10
 _HOT_MAX = 1_500
 _TOLD_MAX = 10_000
-_NICE = 19
 _LAWS = frozenset(law for invariant in INVARIANTS for law in invariant.laws)
 _AWAY = (ReadFault, ServerUnreachable, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _log = structlog.get_logger(__name__)
@@ -172,7 +171,7 @@ async def _serve(settings: Settings, tell: Tell) -> None:
     if settings.metrics_port is not None:
         beside.append(asyncio.create_task(serve_health(settings.metrics_port, lambda: True), name="health"))
     await asyncio.sleep(0)  # the health server listens before everything becomes slow
-    os.nice(_NICE)
+    give_way(LAST)
     auditing = asyncio.create_task(_keep_auditing(settings, tell), name="audit")
     tasks = [*beside, auditing, asyncio.create_task(stop.wait())]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

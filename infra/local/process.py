@@ -1,7 +1,8 @@
 """One child process: its own process group, its end tied to ours, its exit awaited without threads.
 
 A child is started between fork and exec with: a new session (so that its whole group can be signalled), the
-kernel's parent-death signal (so that nothing outlives a killed supervisor), and, where asked, another user.
+kernel's parent-death signal (so that nothing outlives a killed supervisor), and, where asked, another user and a
+lower priority.
 Linux only: the stack uses ``prctl``, ``pidfd`` and /proc.
 """
 
@@ -15,6 +16,8 @@ import subprocess  # nosec B404 # our own programs, no shell
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from infra.priority import give_way
 
 _PR_SET_PDEATHSIG, _PR_SET_KEEPCAPS, _PR_SET_SECUREBITS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 1, 8, 28, 47, 2
 _SECBIT_NO_SETUID_FIXUP = 1 << 2
@@ -40,6 +43,7 @@ class Command:
     working_dir: Path | None = None
     user: User | None = None
     death_signal: signal.Signals = signal.SIGKILL
+    nice: int = 0
 
 
 class Child:
@@ -117,9 +121,11 @@ def inherited(extra: Mapping[str, str] | None = None, drop: Sequence[str] = ()) 
 def _before_exec(command: Command) -> Callable[[], None]:
     parent = os.getpid()
     user = command.user
-    death_signal = int(command.death_signal)
+    death_signal, nice = int(command.death_signal), command.nice
 
     def prepare() -> None:
+        if nice:
+            give_way(nice)
         if user is not None:
             _become(user)
         _libc.prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)  # after setuid, which clears it

@@ -28,6 +28,7 @@ from infra.local.postgres import dsn, make_database, postgres_component
 from infra.local.process import Command, inherited
 from infra.local.s3 import s3_component
 from infra.local.triton import REPOSITORY, triton_component
+from infra.priority import BEHIND_ANSWERS
 from infra.settings import Settings
 
 SERVERS = ("kafka", "s3", "postgres", "triton", "triton-quarantine")
@@ -164,7 +165,8 @@ def _worker(name: str, layout: Layout, stack: StackFile, options: Options, hooks
         member.unlink(missing_ok=True)
         argv = (sys.executable, "-m", "infra.cli.main", "serve", role, "--index", index)
         environment = {**worker_environment(layout, stack, name), **options.environment, "PYTHONUNBUFFERED": "1"}
-        return Command(argv, inherited(environment), working_dir=Path(__file__).resolve().parents[2])
+        nice = BEHIND_ANSWERS if role in ("dispatcher", "projector") else 0
+        return Command(argv, inherited(environment), Path(__file__).resolve().parents[2], nice=nice)
 
     async def on_death() -> None:
         found = _read_member(member)

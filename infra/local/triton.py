@@ -17,6 +17,7 @@ from pathlib import Path
 from infra.local.component import Component, http_ok
 from infra.local.errors import LocalError
 from infra.local.process import Command, inherited
+from infra.priority import BEHIND_ANSWERS
 
 REPOSITORY = Path(__file__).resolve().parents[1] / "triton" / "models"
 _ONNX = REPOSITORY.parent / "onnx_models" / "onnx_images"
@@ -104,7 +105,7 @@ def _command(folder: Path, grpc: int, http: int, metrics: int, repositories: lis
         "OPENBLAS_NUM_THREADS": "1",
         "MALLOC_ARENA_MAX": "2",
     }
-    return Command(argv, inherited(environment, drop=("PYTHONHOME", "VIRTUAL_ENV")))
+    return Command(argv, inherited(environment, drop=("PYTHONHOME", "VIRTUAL_ENV")), nice=BEHIND_ANSWERS)
 
 
 def _own_repository(folder: Path, own_models: Path) -> Path:
