@@ -23,7 +23,8 @@ from tritonclient.grpc.aio import InferenceServerClient, InferInput
 from infra.settings import Settings
 from processors.dispatch.app import MEDIA_PROCESSES, share_table
 from processors.dispatch.shares import most
-from processors.dispatch.tiles import HALO
+from processors.dispatch.tasks import TILES_AT_ONCE
+from processors.dispatch.tiles import HALO, place, tiles
 from tests.bench.measure import Figure
 
 IN_FLIGHT = most(share_table(Settings()), "standard")
@@ -49,18 +50,31 @@ class BareLoop:
         await self._store(answer.as_numpy("PIXELS")[0], "PNG")
 
     async def upscale(self) -> None:
-        """One picture of one tile, enlarged."""
+        """One picture enlarged, tile by tile as engines get it."""
         found = await self._s3.get_object(Bucket=self._bucket, Key="bench/input")
         async with found["Body"] as body:
             content = await body.read()
         loop = asyncio.get_running_loop()
-        tile = await loop.run_in_executor(self._threads, _decoded, content)
-        pixels = InferInput("PIXELS", tile.shape, "UINT8")
-        pixels.set_data_from_numpy(tile)
+        source = await loop.run_in_executor(self._threads, _decoded, content)
+        height, width = source.shape[0] - 2 * HALO, source.shape[1] - 2 * HALO
+        made = np.empty((height * SCALE, width * SCALE, 3), np.uint8)
+        waiting = iter(list(tiles(width, height)))
+
+        async def work() -> None:
+            for tile in waiting:
+                bottom, right = tile.top + tile.height + 2 * HALO, tile.left + tile.width + 2 * HALO
+                place(made, tile, SCALE, await self._enlarged(source[tile.top : bottom, tile.left : right]))
+
+        await asyncio.gather(*(work() for _ in range(TILES_AT_ONCE)))
+        await self._store(made, "JPEG")
+
+    async def _enlarged(self, piece: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        pixels = InferInput("PIXELS", piece.shape, "UINT8")
+        pixels.set_data_from_numpy(np.ascontiguousarray(piece))
         scale = InferInput("SCALE", (1,), "INT32")
         scale.set_data_from_numpy(np.array([SCALE], np.int32))
-        answer = await self._triton.infer("classical_upscale", [pixels, scale])
-        await self._store(answer.as_numpy("PIXELS"), "JPEG")
+        answer: NDArray[np.uint8] = (await self._triton.infer("classical_upscale", [pixels, scale])).as_numpy("PIXELS")
+        return answer
 
     async def put_input(self, content: bytes) -> None:
         """What `upscale` works on."""
@@ -73,8 +87,17 @@ class BareLoop:
         await self._s3.put_object(Bucket=self._bucket, Key=key, Body=encoded, ContentType=f"image/{form.lower()}")
 
 
-async def run_bare(settings: Settings, kind: str, content: bytes, round_number: int, run_s: float) -> Figure:
-    """One round at a dispatcher's concurrency: jobs a second, and CPU of this process a job."""
+async def run_bare(
+    settings: Settings,
+    kind: str,
+    content: bytes,
+    round_number: int,
+    run_s: float,
+    *,
+    in_flight: int = IN_FLIGHT,
+    least: int = LEAST_JOBS,
+) -> Figure:
+    """One round, by default at a dispatcher's concurrency: jobs a second, and CPU of this process a job."""
     access = settings.s3
     s3 = aioboto3.Session().client(
         "s3",
@@ -92,10 +115,10 @@ async def run_bare(settings: Settings, kind: str, content: bytes, round_number: 
     async with s3 as opened, InferenceServerClient(settings.triton_urls[0]) as triton:
         loop = BareLoop(opened, triton, access.bucket, round_number)
         await loop.put_input(content)
-        return await _measured(loop.echo if kind == "echo" else loop.upscale, run_s)
+        return await in_turns(loop.echo if kind == "echo" else loop.upscale, run_s, in_flight, least)
 
 
-async def _measured(job: Callable[[], Awaitable[None]], run_s: float) -> Figure:
+async def in_turns(job: Callable[[], Awaitable[object]], run_s: float, in_flight: int, least: int) -> Figure:
     """Count what ends in `run_s` after the warm-up, and on until there are enough to speak of."""
     done = 0
 
@@ -106,11 +129,11 @@ async def _measured(job: Callable[[], Awaitable[None]], run_s: float) -> Figure:
             done += 1
 
     async with asyncio.TaskGroup() as group:
-        workers = [group.create_task(work()) for _ in range(IN_FLIGHT)]
+        workers = [group.create_task(work()) for _ in range(in_flight)]
         await asyncio.sleep(WARM_S)
         before, cpu, started = done, time.process_time(), time.perf_counter()
         await asyncio.sleep(run_s)
-        while done - before < LEAST_JOBS:
+        while done - before < least:
             await asyncio.sleep(0.02)
         count, seconds, used = done - before, time.perf_counter() - started, time.process_time() - cpu
         for worker in workers:
