@@ -36,7 +36,7 @@ up: setup ## Serve on http://127.0.0.1:$(PORT) with data in $(DATA) until Ctrl-C
 
 test: setup-dev ## The whole test suite against the real servers
 	@failed=; $(BIN)/python -m pytest -n 2 --dist loadfile $(PURE_TESTS) || failed=1; \
-	  $(BIN)/python -m pytest $(addprefix --ignore=,$(PURE_TESTS) $(PROOFS)) || failed=1; test -z "$$failed"
+	  $(BIN)/python -m pytest --durations=25 --durations-min=10 $(addprefix --ignore=,$(PURE_TESTS) $(PROOFS)) || failed=1; test -z "$$failed"
 
 proofs: setup-dev ## Tests that take their time: hostile input, faults of every kind, failpoints, three brokers, the auditor
 	@$(BIN)/python -m pytest $(PROOFS)
