@@ -26,7 +26,7 @@ from tests.bench.station import Bench, station
 ROUNDS = 5
 QUICK = (
     *("projections", "idle", "jobs", "photographs", "calls", "counted"),
-    *("latencies", "submits", "decisions", "reservations", "batches"),
+    *("latencies", "submits", "decisions", "price", "reservations", "batches"),
 )
 """Modules of `tests.bench.parts`, in an order in which none disturbs the next."""
 GROWTH: tuple[str, ...] = ("queries", "growth", "hoard")

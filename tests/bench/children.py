@@ -96,14 +96,18 @@ class Children:
         """``python -m tests.bench.<module> …`` with uvloop as the workers have it."""
         return self._start(f"{module}-{len(self._running)}", ("-m", f"tests.bench.{module}", *arguments), inherited())
 
-    def role(self, name: str) -> BenchChild:
-        """A role of Darkroom such as ``processor-0``, configured as ``darkroom up`` would, and healthy."""
+    def role(self, name: str, module: str = "") -> BenchChild:
+        """A role of Darkroom such as ``processor-0``, configured as ``darkroom up`` would, and healthy.
+
+        Or a ``tests.bench.<module>`` that serves in its place.
+        """
         stack = read_stack_file(self._layout)
         assert stack is not None
         role, index = name.rsplit("-", 1)
         environment = inherited(worker_environment(self._layout, stack, name))
         environment["DARKROOM_GATEWAY__PORT"] = str(self.gateway_port)
-        child = self._start(name, ("-m", "infra.cli.main", "serve", role, "--index", index), environment)
+        arguments = (f"tests.bench.{module}",) if module else ("infra.cli.main", "serve", role, "--index", index)
+        child = self._start(name, ("-m", *arguments), environment)
         port = self.gateway_port if role == "gateway" else stack.ports[name]
         child.wait_for(lambda: answers(port))
         return child
