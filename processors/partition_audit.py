@@ -104,39 +104,43 @@ class PartitionAuditor:
 
     async def check_waiting(self, limit_s: float = 5.0) -> None:
         """An event beyond the position is of a transaction whose state comes within moments, or of nobody's."""
-        waiting, end_s = self._waiting, time.monotonic() + limit_s
+        waiting = self._waiting
         if waiting is None or waiting.position in self._alarmed:
             return
-        while self.found.progress.next() <= waiting.at.source:
-            if time.monotonic() > end_s:
-                self._alarmed.add(waiting.position)
-                detail = f"{self.found.progress.next()} is next"
-                self.found.audit.violated("no-event-stands-beyond-the-position", waiting, detail)
-                return
-            await asyncio.sleep(_PAUSE_S)
-            await self._read_state()
+        if not await self._decided(lambda: self.found.progress.next() > waiting.at.source, limit_s):
+            self._alarmed.add(waiting.position)
+            detail = f"{self.found.progress.next()} is next"
+            self.found.audit.violated("no-event-stands-beyond-the-position", waiting, detail)
 
     async def check_rest(self) -> None:
         """The log is at rest: what stands now is decided, and each transaction that is open now ends, in time."""
-        limit_s = time.monotonic() + REST_LIMIT_S
-        await self._check_decided(limit_s)
+        end_s = time.monotonic() + REST_LIMIT_S
+        end = await self._commands()
+        await self._read_state()
+        is_decided = await self._decided(lambda: self.found.progress.next() >= (end, 0), REST_LIMIT_S)
+        at = self.found.progress.next()
+        if not is_decided or at > (await self._commands(), 0):
+            self._violated("the-log-is-at-rest", f"{at} is next, {end} the end of commands")
         for topic in (topics.EVENTS, topics.ACCOUNTS):
             end = await self._reader.end_offset(topic, self.partition, committed=False)
             while (committed := await self._reader.end_offset(topic, self.partition)) < end:
-                if time.monotonic() > limit_s:
+                if time.monotonic() > end_s:
                     self._violated("the-log-is-at-rest", f"{topic} can be read up to {committed} of {end}")
                     break
                 await asyncio.sleep(_PAUSE_S)
 
-    async def _check_decided(self, limit_s: float) -> None:
-        end = await self._reader.end_offset(topics.COMMANDS, self.partition, committed=False)
-        await self._read_state()
-        while (at := self.found.progress.next()) < (end, 0):
-            if time.monotonic() > limit_s:
-                self._violated("the-log-is-at-rest", f"{at} is next, {end} the end of commands")
-                return
+    async def _commands(self) -> int:
+        return await self._reader.end_offset(topics.COMMANDS, self.partition, committed=False)
+
+    async def _decided(self, holds: Callable[[], bool], limit_s: float) -> bool:
+        """Read the state on until this holds of its position; False when it does not in time."""
+        end_s = time.monotonic() + limit_s
+        while not holds():
+            if time.monotonic() > end_s:
+                return False
             await asyncio.sleep(_PAUSE_S)
             await self._read_state()
+        return True
 
     async def _read_state(self) -> None:
         found, reader = self.found, self._reader

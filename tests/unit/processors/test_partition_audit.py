@@ -212,6 +212,17 @@ async def test_open_work_and_an_open_transaction_are_no_rest(monkeypatch: pytest
     assert {violation.law for violation in found.violations} == {"the-log-is-at-rest"}
 
 
+async def test_a_position_beyond_the_end_of_commands_is_no_rest() -> None:
+    written = Written()
+    await written.write(written.steps[:-1])
+    producer = written.log.producer("owner")
+    await producer.initialise()
+    await producer.commit([record for record in written.steps[-1].records if record.topic in TOPICS])
+    auditor = PartitionAuditor(written.log, 0, None)
+    await auditor.check_rest()
+    assert [violation.law for violation in auditor.found.violations] == ["the-log-is-at-rest"]
+
+
 async def test_a_command_that_comes_beside_the_audit_has_a_moment_to_be_decided() -> None:
     written = Written()
     last = written.steps[-1]
