@@ -39,15 +39,17 @@ class Batch:
         return bytes(self._builder.build())
 
 
-def pack(records: Iterable[Outgoing], bytes_max: int) -> dict[tuple[str, int], list[Batch]]:
-    """Transactional batches of each partition in order, none over ``bytes_max`` unless one record alone is."""
+def pack(
+    records: Iterable[Outgoing], bytes_max: int, *, transactional: bool = True
+) -> dict[tuple[str, int], list[Batch]]:
+    """Batches of each partition in order, none over ``bytes_max`` unless one record alone is."""
     packed: dict[tuple[str, int], list[Batch]] = {}
     for record in records:
         place = (record.topic, record.partition)
         batches = packed.get(place)
         if batches is None:
-            batches = packed[place] = [Batch(bytes_max, transactional=True)]
+            batches = packed[place] = [Batch(bytes_max, transactional=transactional)]
         if not batches[-1].add(record):
-            batches.append(Batch(bytes_max, transactional=True))
+            batches.append(Batch(bytes_max, transactional=transactional))
             batches[-1].add(record)
     return packed

@@ -39,7 +39,7 @@ GUIDE_EDGE = 512
 CELL = 32
 _CELLS = 12
 FRAMES_AT_ONCE = 4
-TILES_AT_ONCE = 2
+_TILES_AT_ONCE = 2
 _encoder = msgspec.json.Encoder()
 
 
@@ -121,7 +121,7 @@ async def at_once(work: Callable[[Tile], Awaitable[None]], pieces: Iterable[Tile
             await work(tile)
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(TILES_AT_ONCE):
+        for _ in range(_TILES_AT_ONCE):
             group.create_task(worker())
 
 

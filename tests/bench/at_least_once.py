@@ -1,7 +1,7 @@
 """The processor without transactions: what it would be at least once. ``python -m tests.bench.at_least_once``.
 
 It is the product's processor in everything, batches too, but for the port that it commits by: the same records go to
-the same partitions by one Produce each to their leader, with no identity, no fence and no end. A crash between two
+the same partitions in the same batches, with no identity, no fence and no end. A crash between two
 batches repeats one; a zombie writes beside its successor. Only the bench runs it.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from aiokafka.client import AIOKafkaClient
 
-from infra.kafka.batches import Batch
+from infra.kafka.batches import pack
 from infra.kafka.cluster import leader_of
 from infra.kafka.hot_requests import HotProduce
 from infra.kafka.ports import Outgoing, TransactionalLog, TransactionError
@@ -20,6 +20,7 @@ from infra.kafka.protocol import NO_ERROR, produce_answers
 from infra.settings import Settings
 from processors import app
 
+_BATCH_BYTES_MAX = 1_000_000
 _TIMEOUT_MS = 8_000
 _NO_IDENTITY = (-1, -1, -1)
 
@@ -35,21 +36,20 @@ class PlainLog:
 
     async def commit(self, records: Sequence[Outgoing]) -> Mapping[tuple[str, int], int]:
         """Append all that the brokers take; raises when one partition does not."""
-        batches: dict[tuple[str, int], Batch] = {}
-        for record in records:
-            place = (record.topic, record.partition)
-            batches.setdefault(place, Batch(0, transactional=False)).add(record)
-        by_leader: defaultdict[int, dict[str, list[tuple[int, bytes]]]] = defaultdict(lambda: defaultdict(list))
-        for (topic, partition), batch in batches.items():
-            leader = await leader_of(self._client, topic, partition)
-            by_leader[leader][topic].append((partition, batch.build(*_NO_IDENTITY)))
+        packed = pack(records, _BATCH_BYTES_MAX, transactional=False)
         offsets: dict[tuple[str, int], int] = {}
-        for leader, built in by_leader.items():
-            request = HotProduce(None, -1, _TIMEOUT_MS, list(built.items()))
-            for answer in produce_answers(await self._client.send(leader, request)):
-                if answer.error_code != NO_ERROR:
-                    raise TransactionError(f"{answer.topic}-{answer.partition} was refused with {answer.error_code}")
-                offsets[answer.topic, answer.partition] = answer.base_offset
+        for number in range(max(len(batches) for batches in packed.values())):
+            by_leader: defaultdict[int, dict[str, list[tuple[int, bytes]]]] = defaultdict(lambda: defaultdict(list))
+            for (topic, partition), batches in packed.items():
+                if number < len(batches):
+                    leader = await leader_of(self._client, topic, partition)
+                    by_leader[leader][topic].append((partition, batches[number].build(*_NO_IDENTITY)))
+            for leader, built in by_leader.items():
+                request = HotProduce(None, -1, _TIMEOUT_MS, list(built.items()))
+                for answer in produce_answers(await self._client.send(leader, request)):
+                    if answer.error_code != NO_ERROR:
+                        raise TransactionError(f"{answer.topic}-{answer.partition}: refused with {answer.error_code}")
+                    offsets.setdefault((answer.topic, answer.partition), answer.base_offset)
         return offsets
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import io
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,17 +19,19 @@ from aioboto3.session import AioConfig
 from numpy.typing import NDArray
 from PIL import Image
 from tritonclient.grpc.aio import InferenceServerClient, InferInput
+from tritonclient.utils import np_to_triton_dtype
 
 from infra.settings import Settings
 from processors.dispatch.app import MEDIA_PROCESSES, share_table
 from processors.dispatch.shares import most
-from processors.dispatch.tasks import TILES_AT_ONCE
-from processors.dispatch.tiles import HALO, place, tiles
+from processors.dispatch.tasks import at_once
+from processors.dispatch.tiles import HALO, Tile, place, tiles
 from tests.bench.measure import Figure
 
 IN_FLIGHT = most(share_table(Settings()), "standard")
 LEAST_JOBS = 16
 SCALE = 2
+TEST_CARD = "sandbox_echo"
 WARM_S = 0.5
 
 
@@ -44,10 +46,7 @@ class BareLoop:
 
     async def echo(self) -> None:
         """One test card."""
-        seed = InferInput("SEED", (1, 1), "INT32")
-        seed.set_data_from_numpy(np.array([[self._number % 256]], np.int32))
-        answer = await self._triton.infer("sandbox_echo", [seed])
-        await self._store(answer.as_numpy("PIXELS")[0], "PNG")
+        await self._store((await test_card(self._triton, self._number % 256))[0], "PNG")
 
     async def upscale(self) -> None:
         """One picture enlarged, tile by tile as engines get it."""
@@ -58,23 +57,17 @@ class BareLoop:
         source = await loop.run_in_executor(self._threads, _decoded, content)
         height, width = source.shape[0] - 2 * HALO, source.shape[1] - 2 * HALO
         made = np.empty((height * SCALE, width * SCALE, 3), np.uint8)
-        waiting = iter(list(tiles(width, height)))
 
-        async def work() -> None:
-            for tile in waiting:
-                bottom, right = tile.top + tile.height + 2 * HALO, tile.left + tile.width + 2 * HALO
-                place(made, tile, SCALE, await self._enlarged(source[tile.top : bottom, tile.left : right]))
+        async def work(tile: Tile) -> None:
+            bottom, right = tile.top + tile.height + 2 * HALO, tile.left + tile.width + 2 * HALO
+            place(made, tile, SCALE, await self._enlarged(source[tile.top : bottom, tile.left : right]))
 
-        await asyncio.gather(*(work() for _ in range(TILES_AT_ONCE)))
+        await at_once(work, tiles(width, height))
         await self._store(made, "JPEG")
 
     async def _enlarged(self, piece: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        pixels = InferInput("PIXELS", piece.shape, "UINT8")
-        pixels.set_data_from_numpy(np.ascontiguousarray(piece))
-        scale = InferInput("SCALE", (1,), "INT32")
-        scale.set_data_from_numpy(np.array([SCALE], np.int32))
-        answer: NDArray[np.uint8] = (await self._triton.infer("classical_upscale", [pixels, scale])).as_numpy("PIXELS")
-        return answer
+        inputs: dict[str, NDArray[Any]] = {"PIXELS": np.ascontiguousarray(piece), "SCALE": np.array([SCALE], np.int32)}
+        return await _pixels(self._triton, "classical_upscale", inputs)
 
     async def put_input(self, content: bytes) -> None:
         """What `upscale` works on."""
@@ -116,6 +109,20 @@ async def run_bare(
         loop = BareLoop(opened, triton, access.bucket, round_number)
         await loop.put_input(content)
         return await in_turns(loop.echo if kind == "echo" else loop.upscale, run_s, in_flight, least)
+
+
+async def test_card(triton: InferenceServerClient, seed: int) -> NDArray[np.uint8]:
+    """The call of a trivial model."""
+    return await _pixels(triton, TEST_CARD, {"SEED": np.array([[seed]], np.int32)})
+
+
+async def _pixels(triton: InferenceServerClient, model: str, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+    sent = []
+    for name, values in inputs.items():
+        sent.append(InferInput(name, values.shape, np_to_triton_dtype(values.dtype)))
+        sent[-1].set_data_from_numpy(values)
+    answer: NDArray[np.uint8] = (await triton.infer(model, sent)).as_numpy("PIXELS")
+    return answer
 
 
 async def in_turns(job: Callable[[], Awaitable[object]], run_s: float, in_flight: int, least: int) -> Figure:

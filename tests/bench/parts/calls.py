@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
-from tritonclient.grpc.aio import InferenceServerClient, InferInput
+from tritonclient.grpc.aio import InferenceServerClient
 
 from infra.triton.client import open_engine
-from tests.bench.bare_jobs import in_turns
+from tests.bench.bare_jobs import TEST_CARD, in_turns, test_card
 from tests.bench.measure import Figure, pair
 from tests.bench.station import Bench, Station
 
-MODEL = "sandbox_echo"
+SEED = 7
 IN_FLIGHT = 16
 RUN_S, LEAST = 2.0, 100
 TIMEOUT_S = 30.0
@@ -33,26 +31,12 @@ def measure(bench: Bench, at: Station) -> None:
     bench.pairs.append(pair("calls of a trivial model", "calls/s", against, 0.9, ours, bare))
 
 
-def _seed() -> NDArray[np.int32]:
-    return np.array([[7]], np.int32)
-
-
 async def _through_the_engine(urls: Sequence[str]) -> Figure:
+    inputs = {"SEED": np.array([[SEED]], np.int32)}
     async with open_engine(urls) as engine:
-
-        async def call() -> Mapping[str, NDArray[Any]]:
-            return await engine.infer(MODEL, "", {"SEED": _seed()}, TIMEOUT_S)
-
-        return await in_turns(call, RUN_S, IN_FLIGHT, LEAST)
+        return await in_turns(lambda: engine.infer(TEST_CARD, "", inputs, TIMEOUT_S), RUN_S, IN_FLIGHT, LEAST)
 
 
 async def _by_the_client(url: str) -> Figure:
     async with InferenceServerClient(url) as client:
-
-        async def call() -> NDArray[Any]:
-            seed = InferInput("SEED", (1, 1), "INT32")
-            seed.set_data_from_numpy(_seed())
-            answer: NDArray[Any] = (await client.infer(MODEL, [seed])).as_numpy("PIXELS")
-            return answer
-
-        return await in_turns(call, RUN_S, IN_FLIGHT, LEAST)
+        return await in_turns(lambda: test_card(client, SEED), RUN_S, IN_FLIGHT, LEAST)

@@ -16,8 +16,6 @@ from infra.priority import BEHIND_ANSWERS, give_way
 
 OWN_GROUP = Path("/proc/self/autogroup")
 PROGRAM = "import os, pathlib; from infra.priority import give_way; {}; print(os.nice(0)); print({})"
-
-
 READ = f"pathlib.Path({str(OWN_GROUP)!r}).read_text() if {OWN_GROUP.exists()} else 'no groups'"
 
 
