@@ -127,11 +127,11 @@ async def _pixels(triton: InferenceServerClient, model: str, inputs: Mapping[str
 
 async def in_turns(job: Callable[[], Awaitable[object]], run_s: float, in_flight: int, least: int) -> Figure:
     """Count what ends in `run_s` after the warm-up, and on until there are enough to speak of."""
-    done = 0
+    done, is_over = 0, False
 
     async def work() -> None:
         nonlocal done
-        while True:
+        while not is_over:  # a cancel is lost in asyncio.wait_for where the call has just ended
             await job()
             done += 1
 
@@ -143,6 +143,7 @@ async def in_turns(job: Callable[[], Awaitable[object]], run_s: float, in_flight
         while done - before < least:
             await asyncio.sleep(0.02)
         count, seconds, used = done - before, time.perf_counter() - started, time.process_time() - cpu
+        is_over = True
         for worker in workers:
             worker.cancel()
     return Figure(count / seconds, 1e6 * used / count)
