@@ -12,7 +12,7 @@ from tests.pictures import encoded, scene
 
 WIDTH, HEIGHT = 4000, 3000
 AT_ONCE = 2
-LEAST = 4
+LEAST = 2
 RUN_S = 1.0
 
 
