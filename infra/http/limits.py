@@ -33,7 +33,8 @@ class LimitSettings(BaseSettings):
 
     `amounts` changes the documented amounts of contracts' limits by their names, `guest_jobs_a_day` is what all guests
     of one address may submit together. `gateways` is how many gateway processes the deployment runs; more than one
-    needs `store_uri` (as the `limits` library writes it, `redis://host:6379`).
+    needs `store_uri` (as the `limits` library writes it, `redis://host:6379`). A store that does not answer within
+    `store_timeout_s` is left alone for a moment, and each gateway counts by itself.
     """
 
     model_config = SettingsConfigDict(env_prefix="DARKROOM_LIMITS__", frozen=True, extra="ignore")
@@ -45,6 +46,7 @@ class LimitSettings(BaseSettings):
     guest_jobs_a_day: int = Field(default=30, ge=1)
     gateways: int = Field(default=1, ge=1)
     store_uri: str | None = None
+    store_timeout_s: float = Field(default=0.5, gt=0)
 
 
 class Standing(NamedTuple):
@@ -162,7 +164,9 @@ class Limiter:
         self._now_s = now_s
         self._amounts = {"guest-jobs-a-day": settings.guest_jobs_a_day, **settings.amounts}
         self._memory = WindowStorage(now_s)
-        self._shared = None if settings.store_uri is None else SharedWindows(settings.store_uri)
+        self._shared = (
+            None if settings.store_uri is None else SharedWindows(settings.store_uri, settings.store_timeout_s)
+        )
         self._windows = {
             "requests": _window(settings.requests, settings.window_s),
             "uploads": _window(settings.uploads, settings.window_s),

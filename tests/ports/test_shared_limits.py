@@ -62,7 +62,8 @@ async def gateway(store: Store) -> AsyncIterator[Callable[[], Limiter]]:
     made: list[Limiter] = []
 
     def make() -> Limiter:
-        made.append(Limiter(LimitSettings(gateways=2, store_uri=store.uri)))
+        # A machine that stood still for a moment is no store that is away.
+        made.append(Limiter(LimitSettings(gateways=2, store_uri=store.uri, store_timeout_s=30)))
         return made[-1]
 
     yield make

@@ -20,18 +20,23 @@ READ = f"pathlib.Path({str(OWN_GROUP)!r}).read_text() if {OWN_GROUP.exists()} el
 
 
 def _group_nice(text: str) -> int | None:
-    """None where the kernel does not group by session."""
+    """None where the kernel does not group by session, and in the session that the machine began with."""
     return int(text.rpartition("nice")[2]) if "nice" in text else None
+
+
+def _told(first: str, leads: bool) -> tuple[int, int | None]:
+    """The nice value of a new process, and of its group, after it did `first`."""
+    argv = (sys.executable, "-c", PROGRAM.format(first, READ))
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, start_new_session=leads)
+    nice, group = done.stdout.split("\n", 1)
+    return int(nice), _group_nice(group)
 
 
 @pytest.mark.parametrize("leads", [True, False], ids=["leads its session", "one of a session"])
 def test_a_group_gives_way_only_with_its_leader(leads: bool) -> None:
-    group = _group_nice(OWN_GROUP.read_text()) if OWN_GROUP.exists() else None
-    argv = (sys.executable, "-c", PROGRAM.format("give_way(7)", READ))
-    done = subprocess.run(argv, capture_output=True, text=True, check=True, start_new_session=leads)
-    nice, told = done.stdout.split("\n", 1)
-    assert int(nice) == min(19, os.nice(0) + 7)
-    assert _group_nice(told) == (7 if leads and group is not None else group)
+    before, group = _told("pass", leads)
+    after = _told("give_way(7)", leads)
+    assert after == (min(19, before + 7), 7 if leads and group is not None else group)
 
 
 def test_a_kernel_without_groups_is_no_error(tmp_path: Path) -> None:
