@@ -24,6 +24,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -141,10 +142,9 @@ class PartitionOwner:
             if self._buffer:
                 return
             self._arrived.clear()
-            try:
-                await asyncio.wait_for(self._arrived.wait(), pause_ms / 1000)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_ms / 1000):
+                    await self._arrived.wait()
 
     async def _catch_up(self, end: int) -> None:
         """Decide what stands between the position and `end`, read from the log itself."""

@@ -71,7 +71,8 @@ class CoalescingEngine:
         group.waiting.append(call)
         self._send_on(model, version, key, group, batching)
         try:
-            return await asyncio.wait_for(call.answer, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await call.answer
         except TimeoutError as error:
             raise TransientFailure(f"{model} did not answer within {timeout_s:g} s") from error
 

@@ -139,7 +139,8 @@ class InFlight:
         self._calls.add(task)
         task.add_done_callback(self._settled)
         try:
-            return await asyncio.wait_for(asyncio.shield(task), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.shield(task)
         except TimeoutError as error:
             raise TransientFailure(f"{model} did not answer within {timeout_s:g} s") from error
 

@@ -38,6 +38,7 @@ def main() -> int:
         at_once=given.at_once,
         each_once=given.each_once,
         every_s=given.every,
+        alone=given.alone,
     )
     with tempfile.TemporaryDirectory(prefix="darkroom-chaos-", ignore_cleanup_errors=True) as folder:
         root = Path(folder) if given.keep is None else Path(given.keep)
@@ -75,6 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--commands-a-second", type=float, default=15.0)
     parser.add_argument("--at-once", type=int, default=5, help="faults at work in a melee (default 5)")
     parser.add_argument("--every", metavar="SECONDS", type=float, help="a fault each so many seconds, and no melees")
+    parser.add_argument("--alone", action="store_true", help="each fault by itself, on a whole stack")
     parser.add_argument("--each-once", action="store_true", help="begin with every fault")
     parser.add_argument("--keep", metavar="DIR", help="keep the stack's data and every answer there")
     parser.add_argument("--write", nargs="?", type=Path, const=RESULTS, help="add the figures to this file of JSON")

@@ -52,7 +52,7 @@ class Asked:
     """How long and how much. It ends when either limit is reached.
 
     With ``each_once`` every fault strikes first, and those that met nothing strike again. With ``every_s`` there are no
-    rounds: a fault begins each so many seconds.
+    rounds: a fault begins each so many seconds. With ``alone`` there are no melees.
     """
 
     seed: int = 1
@@ -62,6 +62,7 @@ class Asked:
     at_once: int = 5
     each_once: bool = False
     every_s: float | None = None
+    alone: bool = False
 
     def is_over(self, began_s: float, struck: int) -> bool:
         late = self.minutes is not None and time.monotonic() - began_s >= 60 * self.minutes
@@ -93,8 +94,9 @@ class Nemesis:
             await self._strike(self._drawn(), random.Random(self.draw.getrandbits(64)), alone=False)
             await pause
         while not is_over():
-            ends_s = time.monotonic() + self.draw.uniform(*_MELEE_S)
-            await self._melee(asked.at_once, partial(self._until, ends_s, is_over))
+            if not asked.alone:
+                ends_s = time.monotonic() + self.draw.uniform(*_MELEE_S)
+                await self._melee(asked.at_once, partial(self._until, ends_s, is_over))
             for _ in range(_ALONE_A_ROUND):
                 if not is_over():
                     await self.alone(self._drawn(owners_first=True))

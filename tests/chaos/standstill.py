@@ -79,8 +79,9 @@ class Standstill:
         reader, partitions = KafkaLogReader(client), self._settings.partitions
         while True:
             async with asyncio.timeout(_LOOKS_WITHIN_S):
-                commands = await _ends(client, COMMANDS, partitions, READ_UNCOMMITTED)
+                # In this order: a command that came and was done in between must not look as if it waited.
                 done = await _ends(client, ACCOUNTS, partitions, READ_COMMITTED)
+                commands = await _ends(client, COMMANDS, partitions, READ_UNCOMMITTED)
                 for partition in range(partitions):
                     await self._look(reader, partition, commands[partition], done[partition])
             await asyncio.sleep(_LOOK_EVERY_S)
