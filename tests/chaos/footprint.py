@@ -1,9 +1,9 @@
 """What a stack holds while it is struck: memory, open handles, shared memory and temporary disk, by quarters of a run.
 
 Processes come and go under faults, so what is looked at is the whole: the proportional memory (PSS) and the handles of
-every process that the supervisor started, summed by role; bytes in /dev/shm under the stack's prefix; bytes in the
-stack's own folder for temporary files. A run is flat where the median of its last quarter is not above that of its
-second one by more than a tenth and a slack; the first quarter fills caches.
+every process that the supervisor started, summed by role while all of the role are healthy; bytes in /dev/shm under the
+stack's prefix; bytes in the stack's own folder for temporary files. A run is flat where the median of its last quarter
+is not above that of its second one by more than a tenth and a slack; the first quarter fills caches.
 """
 
 from __future__ import annotations
@@ -53,9 +53,11 @@ class Footprint:
 
     def _look(self) -> Mapping[str, float]:
         found: defaultdict[str, float] = defaultdict(float)
-        for name, row in self._arena.rows().items():
-            role = name.partition("-")[0]
-            for process in _tree(row["pid"]):
+        rows = self._arena.rows()
+        away = {_role(name) for name, row in rows.items() if not row["healthy"]}
+        for name, row in rows.items():
+            role = _role(name)
+            for process in _tree(None if role in away else row["pid"]):
                 with suppress(psutil.Error):
                     found[f"memory {role}, MiB"] += process.memory_full_info().pss / _MIB
                     found[f"open {role}, handles"] += process.num_fds()
@@ -66,15 +68,13 @@ class Footprint:
 
 
 def quarters(samples: Sequence[Sample]) -> dict[str, tuple[float, float, float, float]]:
-    """The median of each quarter of the run, by name; nothing of a run with too few looks."""
+    """The median of each quarter of the run, by name, over the looks that have it; nothing of a run with too few."""
     if len(samples) < 8:
         return {}
     size = len(samples) / 4
     parts = [samples[round(size * number) : round(size * (number + 1))] for number in range(4)]
     names = sorted({name for sample in samples for name in sample.values})
-    first, second, third, last = (
-        {name: statistics.median(sample.values.get(name, 0.0) for sample in part) for name in names} for part in parts
-    )
+    first, second, third, last = ({name: _median(name, part) for name in names} for part in parts)
     return {name: (first[name], second[name], third[name], last[name]) for name in names}
 
 
@@ -85,6 +85,14 @@ def growing(found: Mapping[str, tuple[float, float, float, float]]) -> list[str]
         for name, (_, second, _, last) in found.items()
         if last > GROWTH_MAX * second + SLACK[name.rpartition(", ")[2]]
     ]
+
+
+def _median(name: str, samples: Sequence[Sample]) -> float:
+    return statistics.median([sample.values[name] for sample in samples if name in sample.values] or [0.0])
+
+
+def _role(name: str) -> str:
+    return name.partition("-")[0]
 
 
 def _tree(pid: int | None) -> list[psutil.Process]:
