@@ -9,11 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from infra.settings import Settings
 from tests.servers import LocalServers, Servers
 
 CONTRACT_CHECK = "contract"  # the property of a report that names the document, the endpoint and the section
+
+
+def pytest_configure() -> None:
+    """A trace in a log is a few lines; the pretty ones with all locals take seconds each."""
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[structlog.stdlib.add_log_level, plain])
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

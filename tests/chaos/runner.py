@@ -3,7 +3,8 @@
 Theory of operation. The nemesis strikes in rounds: a melee, then strikes that come alone. In a melee several faults
 are at work at any moment; each waits for nothing but its own target, so that faults meet each other, and those that are
 not healed from before. Before a strike that comes alone, and after it, the stack has to be whole: every component
-healthy and no partition waiting. So what stands still in between is its doing, and is counted under its kind.
+healthy and, at that moment, no partition waiting, so that no wait goes on from one strike into the next. What stands
+still in between is its doing, and is counted under its kind.
 
 Load goes on through all of it, from clients that repeat each command under its key until somebody answers. What a
 strike counts is what it really hit, never what it meant to.
@@ -158,9 +159,9 @@ class Nemesis:
         return ", ".join(names)
 
     async def _until_whole(self) -> None:
-        """Nothing is missing, for a moment."""
+        """Nothing is missing, for a moment, and nothing waits at its end."""
         deadline, calm_since = time.monotonic() + WHOLE_LIMIT_S, time.monotonic()
-        while time.monotonic() - calm_since < _CALM_S:
+        while time.monotonic() - calm_since < _CALM_S or self.still.waiting_s > 0:
             await asyncio.sleep(0.1)
             if missing := self.not_whole():
                 calm_since = time.monotonic()

@@ -40,6 +40,7 @@ from infra.postgres.readers import Readers
 from infra.s3.memory import MemoryObjectStore
 from infra.sealing.cipher import new_secret
 from infra.sealing.keys import MemoryKeyStore, StoredKeyRing
+from infra.settings import Settings
 from infra.views import MemoryViews
 from projections.archive import PostgresArchive
 from projections.intake import Intake
@@ -50,6 +51,7 @@ from schemas.commands import StoredObject
 from schemas.events import encode_event
 from schemas.identifiers import account_id, partition_of, partition_stream
 from schemas.plans import AccountTerms, Plan, RegenerationTerms, WindowTerms
+from tests.databases import lent_database
 from tests.http.fakes import CATALOGUE, DEPLOYMENT, IDENTIFIER_KEY, NOW_MS, make_keys
 
 PARTITIONS = 8
@@ -80,7 +82,8 @@ class Log:
         self._records: dict[int, list[Record]] = {p: [] for p in shares}
         self._applied = dict.fromkeys(shares, 0)
         self._archive = PostgresArchive(dsn)
-        self._archived = {p: f"archive.{self._archive.generation()}.{p}" for p in shares}
+        generation = self._archive.generation()
+        self._archived = {p: f"archive.{generation}.{p}" for p in shares}
         self._archive.positions(list(self._archived.values()))
         self._commands = dict.fromkeys(shares, 0)
         self._versions: dict[str, int] = {}
@@ -180,8 +183,15 @@ class Reading:
 
 
 @asynccontextmanager
-async def open_reading(dsn: str, root: Path, wait_s: float = 0.3) -> AsyncIterator[Reading]:
-    """The application over an empty database, with a plan in force everywhere."""
+async def open_reading(settings: Settings, root: Path, wait_s: float = 0.3) -> AsyncIterator[Reading]:
+    """The application over an empty database of the settings' server, with a plan in force everywhere."""
+    with lent_database(settings) as dsn:
+        async with _opened(dsn, root, wait_s) as reading:
+            yield reading
+
+
+@asynccontextmanager
+async def _opened(dsn: str, root: Path, wait_s: float) -> AsyncIterator[Reading]:
     clock, keys, reached, positions = ManualClock(NOW_MS), make_keys(root / "jwt"), Reached(), LastPositions()
     objects, key_store = MemoryObjectStore(), MemoryKeyStore()
     ring = StoredKeyRing(key_store, new_secret(), SeededIds(3))

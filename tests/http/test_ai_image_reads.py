@@ -20,7 +20,6 @@ from schemas.asset_events import AssetDeleted, AssetRegistered
 from schemas.commands import EngineRun, PassedOver, StoredObject
 from schemas.identifiers import partition_stream
 from schemas.wire import ai_image as wire
-from tests.databases import make_database
 from tests.http.ai_image_side import error
 from tests.http.fakes import NOW_MS
 from tests.http.reading import BASE_URL, PARTITIONS, Reading, open_reading
@@ -36,7 +35,7 @@ TODAY_MS = NOW_MS - NOW_MS % DAY_MS
 
 @pytest.fixture
 async def side(postgres: Settings, tmp_path: Path) -> AsyncIterator[Reading]:
-    async with open_reading(make_database(postgres), tmp_path) as opened:
+    async with open_reading(postgres, tmp_path) as opened:
         plan = load_plan(Settings())
         for partition in range(PARTITIONS):
             opened.log.write(partition_stream(partition), ev.PlanPublished(plan), product="")

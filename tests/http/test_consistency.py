@@ -12,7 +12,6 @@ import pytest
 from infra.settings import Settings
 from schemas.identifiers import partition_of
 from schemas.positions import Position, parse_position
-from tests.databases import make_database
 from tests.http.reading import PARTITIONS, Reading, accepted, document, open_reading, opening
 
 DAY_MS = 86_400_000
@@ -20,7 +19,7 @@ DAY_MS = 86_400_000
 
 @pytest.fixture
 async def side(postgres: Settings, tmp_path: Path) -> AsyncIterator[Reading]:
-    async with open_reading(make_database(postgres), tmp_path) as opened:
+    async with open_reading(postgres, tmp_path) as opened:
         yield opened
 
 

@@ -14,7 +14,6 @@ import pytest
 
 from infra.settings import Settings
 from schemas import events as ev
-from tests.databases import make_database
 from tests.http.reading import Reading, accepted, open_reading, opening, stored
 
 SUFFIX, NOBODYS = "b" * 26, "c" * 26
@@ -35,7 +34,7 @@ PATHS = (
 
 @pytest.fixture
 async def side(postgres: Settings, tmp_path: Path) -> AsyncIterator[Reading]:
-    async with open_reading(make_database(postgres), tmp_path) as opened:
+    async with open_reading(postgres, tmp_path) as opened:
         yield opened
 
 

@@ -19,7 +19,6 @@ from infra.sealing.cipher import seal
 from infra.sealing.content import ASSET, AssetSecrets, encode_secrets
 from infra.settings import Settings
 from schemas.events import AssetRegistered
-from tests.databases import make_database
 from tests.http.reading import BASE_URL, Reading, document, open_reading, opening, stored
 
 CONTENT = bytes(range(256)) * 40
@@ -29,7 +28,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 @pytest.fixture
 async def side(postgres: Settings, tmp_path: Path) -> AsyncIterator[Reading]:
     """A reading side with one asset of ada's."""
-    async with open_reading(make_database(postgres), tmp_path) as opened:
+    async with open_reading(postgres, tmp_path) as opened:
         account = opened.account()
         key = f"{account}/asset_1"
         await opened.objects.put(key, CONTENT, "image/png")

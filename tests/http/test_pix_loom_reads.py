@@ -19,7 +19,6 @@ from schemas import events as ev
 from schemas.amounts import DAY_MS
 from schemas.wire import pix_loom as wire
 from schemas.wire.pix_loom_errors import OPERATIONS, ErrorAnswer
-from tests.databases import make_database
 from tests.http.fakes import NOW_MS
 from tests.http.reading import BASE_URL, Reading, accepted, open_reading, opening, stored
 
@@ -94,7 +93,7 @@ class Loom:
 
 @pytest.fixture
 async def loom(postgres: Settings, tmp_path: Path) -> AsyncIterator[Loom]:
-    async with open_reading(make_database(postgres), tmp_path) as side:
+    async with open_reading(postgres, tmp_path) as side:
         yield Loom(side)
 
 

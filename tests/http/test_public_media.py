@@ -12,7 +12,6 @@ import pytest
 from infra.settings import Settings
 from schemas.events import AssetDeleted, AssetRegistered, VisibilityChanged
 from schemas.positions import parse_position
-from tests.databases import make_database
 from tests.http.reading import Reading, document, open_reading, opening, stored
 
 CONTENT = bytes(range(256)) * 40
@@ -23,7 +22,7 @@ PATH = "/v1/media/asset_1"
 @pytest.fixture
 async def side(postgres: Settings, tmp_path: Path) -> AsyncIterator[Reading]:
     """A reading side with a public asset of ada's, and a private one."""
-    async with open_reading(make_database(postgres), tmp_path) as opened:
+    async with open_reading(postgres, tmp_path) as opened:
         account = opened.account()
         opened.log.say(account, *opening())
         for number in (1, 2):

@@ -15,7 +15,6 @@ from infra.settings import Settings
 from schemas import events as ev
 from schemas.commands import EngineRun, PassedOver, SealedPart
 from schemas.refusals import InsufficientCredits
-from tests.databases import make_database
 from tests.http.fakes import NOW_MS
 from tests.http.reading import BASE_URL, Reading, accepted, document, open_reading, opening, stored
 
@@ -25,7 +24,7 @@ RUN = EngineRun("procedural", "2", "req-7", (PassedOver("onnx", "1", "engine-una
 
 @pytest.fixture
 async def side(postgres: Settings, tmp_path: Path) -> AsyncIterator[Reading]:
-    async with open_reading(make_database(postgres), tmp_path) as opened:
+    async with open_reading(postgres, tmp_path) as opened:
         yield opened
 
 

@@ -17,7 +17,6 @@ from schemas.accesses import Access, AccessRecord, Action, encode_accesses
 from schemas.cloudevents import rfc3339
 from schemas.identifiers import partition_of, partition_stream
 from schemas.plans import CostRule, ModelTerms
-from tests.databases import make_database
 from tests.http.fakes import NOW_MS
 from tests.http.reading import PARTITIONS, PLAN, Reading, accepted, document, open_reading, opening, stored
 
@@ -30,7 +29,7 @@ MODEL = ModelTerms(
 
 @pytest.fixture
 async def side(postgres: Settings, tmp_path: Path) -> AsyncIterator[Reading]:
-    async with open_reading(make_database(postgres), tmp_path) as opened:
+    async with open_reading(postgres, tmp_path) as opened:
         yield opened
 
 

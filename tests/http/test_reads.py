@@ -12,7 +12,6 @@ from infra.sealing.cipher import seal
 from infra.sealing.content import JOB, JobSecrets, encode_secrets
 from infra.settings import Settings
 from schemas import events as ev
-from tests.databases import make_database
 from tests.http.fakes import NOW_MS
 from tests.http.reading import BASE_URL, Reading, accepted, document, open_reading, opening, stored
 
@@ -21,7 +20,7 @@ DAY_MS = 86_400_000
 
 @pytest.fixture
 async def side(postgres: Settings, tmp_path: Path) -> AsyncIterator[Reading]:
-    async with open_reading(make_database(postgres), tmp_path) as opened:
+    async with open_reading(postgres, tmp_path) as opened:
         yield opened
 
 

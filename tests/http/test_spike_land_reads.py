@@ -17,7 +17,6 @@ from schemas import events as ev
 from schemas.commands import StoredObject
 from schemas.wire import spike_land as wire
 from schemas.wire.spike_land_errors import ErrorAnswer
-from tests.databases import make_database
 from tests.http.fakes import NOW_MS
 from tests.http.reading import BASE_URL, Reading, accepted, open_reading, opening
 
@@ -38,7 +37,7 @@ def asset_id(letter: str = "a") -> str:
 @pytest.fixture
 async def side(postgres: Settings, tmp_path: Path) -> AsyncIterator[Reading]:
     """A reading side with two images of ada's: a private one and a public one, b, of a product's user."""
-    async with open_reading(make_database(postgres), tmp_path) as opened:
+    async with open_reading(postgres, tmp_path) as opened:
         account = opened.account(product=PRODUCT)
         key = await opened.ring.key_for(account)
         name = seal(key, account, ASSET, encode_secrets(AssetSecrets("photo.jpg")))

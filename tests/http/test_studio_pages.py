@@ -18,7 +18,6 @@ from schemas.positions import Position
 from schemas.wire.studio_form import MODELS
 from schemas.wire.studio_pages import PAGES
 from schemas.wire.studio_paths import request_id, short_key
-from tests.databases import make_database
 from tests.http.fakes import NOW_MS
 from tests.http.reading import open_reading
 from tests.http.studio_pages_side import PRODUCT, Studio
@@ -30,7 +29,7 @@ ESCAPED = "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; at &#34;dawn&#34; &am
 
 @pytest.fixture
 async def studio(postgres: Settings, tmp_path: Path) -> AsyncIterator[Studio]:
-    async with open_reading(make_database(postgres), tmp_path) as side:
+    async with open_reading(postgres, tmp_path) as side:
         yield Studio(side)
 
 

@@ -18,7 +18,6 @@ from schemas.wire.studio_documents import ModelInfoAnswer, StatusAnswer
 from schemas.wire.studio_errors import ErrorAnswer
 from schemas.wire.studio_form import MODELS
 from schemas.wire.studio_paths import request_id, short_key
-from tests.databases import make_database
 from tests.http.reading import Reading, open_reading
 
 PRODUCT = "studio"
@@ -65,7 +64,7 @@ def succeeded(job: str, number: int, stored: StoredObject, still: StoredObject |
 @pytest.fixture
 async def side(postgres: Settings, tmp_path: Path) -> AsyncIterator[Reading]:
     """Ada has uploaded 1, and has image 2 and video 3; one generation goes on and one has failed. Bob has image 2."""
-    async with open_reading(make_database(postgres), tmp_path) as opened:
+    async with open_reading(postgres, tmp_path) as opened:
         account, bob = opened.account("ada", PRODUCT), opened.account("bob", PRODUCT)
         still = await stored(opened, f"{account}/still", JPEG, "jpeg")
         say(opened, ev.AccountOpened("default", 1, None))
