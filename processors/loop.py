@@ -14,7 +14,8 @@ Theory of operation. An owner is a straight line that is thrown away whole:
   by an idempotent producer, and a duplicate of one is harmless.
 * A record below the position is skipped. A gap above it is read from the log by the owner itself, so a lost seek of
   whoever feeds it shows as a metric, never as a lost or a doubled command (hazard P1). A gap that the log no longer
-  holds raises.
+  holds raises. An owner that hears nothing for a moment looks at the log itself, so a Fetch that gets no answer and a
+  rebalance that waits for a dead member cost that moment and no more.
 * A command whose decision raises cannot take its partition down for good: what stood before it is committed, the
   reserved record `suspect` counts the takeovers that failed on it, and after three it is put aside by name.
   More than five commands put aside among a thousand stop the partition until an operator lets it go on.
@@ -47,6 +48,8 @@ from schemas.commands import CommandUnreadable, Envelope, ResumePartition, Tick,
 
 BUFFERED_RECORDS_MAX = 2_000
 TICK_EVERY_MS = 1_000
+LOOK_AFTER_S = 2.0
+"""The silence after which an owner asks the log itself."""
 
 log = structlog.get_logger()
 
@@ -79,6 +82,7 @@ class PartitionOwner:
         self._room = asyncio.Event()
         self._taken_over = asyncio.Event()
         self._last_tick_ms = 0
+        self._heard_s = 0.0
         self._store = Store(partition)
         self._progress = Progress()
 
@@ -103,6 +107,7 @@ class PartitionOwner:
             await self._room.wait()
         self._buffer.extend(records)
         self._arrived.set()
+        self._heard_s = _now_s()
 
     async def run(self) -> None:
         """Own the partition until cancelled; raises whatever made that impossible."""
@@ -128,23 +133,33 @@ class PartitionOwner:
                 await self._wait_for_resume()
                 await self._catch_up(await self._end_of_commands())  # what was offered meanwhile was dropped
             await self._wait_for_records()
-            if self._buffer and self._buffer[0].offset > self.next_offset:
-                metrics.HOLES.inc()
-                log.warning("gap in commands", partition=self.partition, at=self.next_offset)
-                await self._catch_up(self._buffer[0].offset)
+            if not self._buffer:
+                await self._fill_gap(await self._end_of_commands())
+            elif self._buffer[0].offset > self.next_offset:
+                await self._fill_gap(self._buffer[0].offset)
             await self._transact(self._buffer)
             self._room.set()
 
     async def _wait_for_records(self) -> None:
-        """Until a record has arrived; writes ticks meanwhile and in between."""
+        """Until a record has arrived, or none for a while; writes ticks meanwhile and in between."""
         while True:
             pause_ms = await self._tick_if_due()
             if self._buffer:
+                return
+            if _now_s() - self._heard_s >= LOOK_AFTER_S:
+                self._heard_s = _now_s()
                 return
             self._arrived.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause_ms / 1000):
                     await self._arrived.wait()
+
+    async def _fill_gap(self, end: int) -> None:
+        """Decide what stands before `end` and was not offered."""
+        if self.next_offset < end:
+            metrics.HOLES.inc()
+            log.warning("gap in commands", partition=self.partition, at=self.next_offset, end=end)
+            await self._catch_up(end)
 
     async def _catch_up(self, end: int) -> None:
         """Decide what stands between the position and `end`, read from the log itself."""
@@ -244,6 +259,10 @@ class PartitionOwner:
                 if any(_is_resume(item) for item in unpack_items(record.value)):
                     return True
         return False
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _is_resume(item: bytes | Unreadable) -> bool:

@@ -17,10 +17,10 @@ How records reach an owner. The front end's position is a hint, never the truth.
 until its owner has read its state; then it is released at the owner's next offset. Records go through an inbox; when
 it is full the partition is held and released later. What a rebalance drops on the way is fetched again, because every
 assignment starts held and is released at the offset after the last delivered record. The owner skips what it has
-and reads by itself what is missing. So the only silent fault left is a record that is never followed by another:
-`look` compares, once a second, the end of the partition with the owner's next offset, and releases again at the
-latter when neither moves. What does not help within `stuck_after_s` makes `healthy` false, and the process exits so
-that whoever started it starts it again.
+and reads by itself what is missing, also where it hears nothing for two seconds. That keeps it going; what brings the
+front end back is `look`, which compares, once a second, the end of the partition with the owner's next offset, and
+releases again at the latter when neither moves. What does not help within `stuck_after_s` makes `healthy` false, and
+the process exits so that whoever started it starts it again.
 """
 
 from __future__ import annotations

@@ -79,8 +79,16 @@ OWNING = (
         "a gap is passed over",
         "no command is lost to a lost seek",
         "processors/loop.py",
-        "                await self._catch_up(self._buffer[0].offset)\n",
+        "                await self._fill_gap(self._buffer[0].offset)\n",
         "                self._progress = replace(self._progress, offset=self._buffer[0].offset - 1, index=0, count=1)\n",
+    ),
+    Bug(
+        "an owner waits until it is told",
+        "a Fetch that gets no answer stops no partition",
+        "processors/loop.py",
+        "            if _now_s() - self._heard_s >= LOOK_AFTER_S:\n",
+        "            if _now_s() - self._heard_s >= 1_000_000:\n",
+        ("properties",),
     ),
     Bug(
         "a record is begun at its first command",

@@ -9,6 +9,7 @@ from infra.kafka.memory import FAULTS, Fault
 from infra.kafka.ports import Fenced, ReadFault, Record, TransactionError
 from processors import batch as batch_module
 from processors.effects import Addressing
+from processors.loop import LOOK_AFTER_S
 from processors.takeover import StateBehindLog, load_store
 from schemas import commands as cmd
 from schemas import events as ev
@@ -83,6 +84,25 @@ async def test_a_gap_in_what_is_offered_is_read_from_the_log() -> None:
     await owner.offer(records[2:4])  # and older ones once more
     await asyncio.sleep(1)
     assert owner.next_offset == 5
+    owning.cancel()
+    await asyncio.wait({owning})
+    await check(cluster, quiet=False)
+
+
+@simulated
+async def test_an_owner_that_nobody_tells_anything_looks_at_the_log_itself() -> None:
+    cluster = Cluster()
+    await cluster.publish()
+    owner = cluster.new_owner()
+    owning = asyncio.create_task(owner.run())
+    await owner.taken_over()
+    await asyncio.sleep(1)
+    for _ in range(4):
+        await cluster.send(cluster.submit())
+    await asyncio.sleep(LOOK_AFTER_S + 1)
+    assert owner.next_offset == 5
+    await owner.offer((await cluster.records(topics.COMMANDS))[1:])  # late, and once more
+    await asyncio.sleep(1)
     owning.cancel()
     await asyncio.wait({owning})
     await check(cluster, quiet=False)
