@@ -10,8 +10,10 @@ whoever sees the process die can take it out of the group at once (`infra.kafka.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -27,6 +29,7 @@ from processors.faust_front import App, Consumer, Thread, make_app
 FETCH_WAIT_MS = 100
 SESSION_MS = 6_000
 HEARTBEAT_MS = 500
+STOP_LIMIT_S = 5.0
 
 Assigned = Callable[[frozenset[int]], None]
 Deliver = Callable[[int, Sequence[Record]], None]
@@ -97,8 +100,10 @@ class TopicsMember:
         await self._app.start()
 
     async def stop(self) -> None:
-        """Leave the group (LeaveGroup is sent) and stop."""
-        await self._app.stop()
+        """Leave the group (LeaveGroup is sent) and stop. What of Faust has not ended in STOP_LIMIT_S is left alone."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_LIMIT_S):
+                await self._app.stop()
 
     async def failed(self) -> BaseException | None:
         """Returns when Faust has given up, with its reason."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import os
 import signal
@@ -36,7 +35,6 @@ from processors.turns import Turns
 from schemas import topics
 
 PARTITIONS_A_CLIENT = 8
-STOP_LIMIT_S = 5.0
 
 log = structlog.get_logger()
 
@@ -144,9 +142,7 @@ async def serve_partitions(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await fleet.close()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_LIMIT_S):
-                await member.stop()
+        await member.stop()
 
 
 async def _serve(settings: Settings, name: str) -> None:

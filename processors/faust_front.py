@@ -133,6 +133,8 @@ class Consumer(driver.Consumer):
         return cast(Thread, self._thread)
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        if self.crashed:  # the thread has stopped with it and would never answer
+            return False
         begun = self.thread.member.offsets_to_commit()
         if not begun:
             return False

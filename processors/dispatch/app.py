@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -59,8 +60,9 @@ Item = TypeVar("Item", WorkItem, PurgeItem)
 
 
 def run_dispatcher(settings: Settings, index: int) -> None:
-    """Serve the lanes until SIGTERM or SIGINT. Raises SystemExit(1) when the consumer gave up or stands still."""
-    uvloop.run(_serve(settings, f"dispatcher-{index}"))
+    """Serve the lanes until SIGTERM or SIGINT; ends with status 1 when the consumer gave up or stands still."""
+    status = uvloop.run(_serve(settings, f"dispatcher-{index}"))
+    os._exit(status)  # a thread of the Kafka consumer that does not end must not keep a dead member alive
 
 
 def share_table(settings: Settings) -> Table:
@@ -105,7 +107,7 @@ def _decoded(decode: Callable[[bytes], Item], value: bytes | None) -> Item | Non
         return None
 
 
-async def _serve(settings: Settings, name: str) -> None:
+async def _serve(settings: Settings, name: str) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -122,11 +124,11 @@ async def _serve(settings: Settings, name: str) -> None:
             stack.callback(health.cancel)
         await lanes.start()
         reason = await _until_stopped(lanes, stop)
+        if reason is not None:
+            _log.error("dispatcher-failed", reason=reason)
         await lanes.stop()
         await asyncio.gather(lanes.slots.drain(STOP_GRACE_S), suspects.drain(STOP_GRACE_S))
-    if reason is not None:
-        _log.error("dispatcher-failed", reason=reason)
-        raise SystemExit(1)
+    return 0 if reason is None else 1
 
 
 async def _open_workers(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from faust.types import TP
 
+from infra import failpoints
 from infra.kafka.client import connection_arguments, start_client
 from infra.kafka.ports import Outgoing, Record, TransactionError
 from infra.kafka.transactions import TransactionalProducer
 from infra.settings import Settings
-from processors.agents import GroupMember
+from processors.agents import STOP_LIMIT_S, GroupMember
 from tests.kafka.topic import fresh, make_topics
 from tests.proxy import END_TXN, KafkaProxy, proxied_client
 
@@ -169,3 +172,42 @@ async def test_a_crash_of_faust_ends_the_waiting_for_it(seat: Seat) -> None:
     await seat.member._app.crash(reason)
     async with asyncio.timeout(5):
         assert await waiting is reason
+
+
+class Committing(GroupMember):
+    """Has something to commit whenever it is asked."""
+
+    def offsets_to_commit(self) -> Mapping[TP, int]:
+        return dict.fromkeys(self._places, 1)
+
+
+async def test_a_commit_that_fails_is_told_and_the_member_stops(
+    kafka: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic, positions_lost = fresh("seat"), asyncio.Event()
+    await make_topics(kafka, {topic: (2, {})})
+    member = Committing(
+        kafka.kafka,
+        fresh("group"),
+        topic,
+        assigned=lambda _: None,
+        deliver=lambda *_: None,
+        positions_lost=positions_lost.set,
+        run_dir=tmp_path,
+        name="seat",
+    )
+    await member.start()
+    async with asyncio.timeout(10):
+        await positions_lost.wait()
+    reason = RuntimeError("planted")
+
+    def strike(failpoint: str) -> None:
+        if failpoint == "dispatcher.offsets.before":
+            raise reason
+
+    monkeypatch.setattr(failpoints, "passed", strike)
+    async with asyncio.timeout(5):
+        assert await member.failed() is reason
+    began_s = time.monotonic()
+    await member.stop()
+    assert time.monotonic() - began_s < STOP_LIMIT_S, "nothing had to be left alone"
