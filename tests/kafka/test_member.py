@@ -200,14 +200,18 @@ async def test_a_commit_that_fails_is_told_and_the_member_stops(
     async with asyncio.timeout(10):
         await positions_lost.wait()
     reason = RuntimeError("planted")
+    struck: list[str] = []
 
     def strike(failpoint: str) -> None:
-        if failpoint == "dispatcher.offsets.before":
+        struck.append(failpoint)
+        if len(struck) == 1:
             raise reason
 
+    busy = [asyncio.create_task(member._thread().call_thread(asyncio.sleep, 2)) for _ in range(2)]
     monkeypatch.setattr(failpoints, "passed", strike)
     async with asyncio.timeout(5):
         assert await member.failed() is reason
+    await asyncio.gather(*busy, return_exceptions=True)  # after its crash the consumer's thread takes no further call
     began_s = time.monotonic()
     await member.stop()
     assert time.monotonic() - began_s < STOP_LIMIT_S, "nothing had to be left alone"
