@@ -1,4 +1,4 @@
-"""One work item and one outcome in a hundred get lost: leases bring them back, no slot and no reservation leaks."""
+"""Two work items and two outcomes in a hundred get lost: leases bring them back, no slot and no reservation leaks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.chaos.leases import plan_with_short_leases
 from tests.client import Client, ok
 from tests.stack import Stack
 
-SHARE = 0.01
+SHARE = 0.02
 USERS = 8
-JOBS = 1000
+JOBS = 600
 CREDITS = 1000
 LIMIT_S = 90.0
 
