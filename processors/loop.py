@@ -34,7 +34,7 @@ from msgspec.structs import replace
 from infra import failpoints
 from infra.clock import Clock
 from infra.ids import IdSource
-from infra.kafka.ports import Appender, LogReader, OutcomeUnknown, Overloaded, Record, TransactionalLog
+from infra.kafka.ports import Appender, LogReader, OutcomeUnknown, Overloaded, ReadFault, Record, TransactionalLog
 from processors import metrics
 from processors.accounts.state import Progress
 from processors.batch import Batch, DecisionFailed, suspect_record
@@ -134,7 +134,7 @@ class PartitionOwner:
                 await self._catch_up(await self._end_of_commands())  # what was offered meanwhile was dropped
             await self._wait_for_records()
             if not self._buffer:
-                await self._fill_gap(await self._end_of_commands())
+                await self._fill_gap(await self._end_as_far_as_known())
             elif self._buffer[0].offset > self.next_offset:
                 await self._fill_gap(self._buffer[0].offset)
             await self._transact(self._buffer)
@@ -174,6 +174,13 @@ class PartitionOwner:
                 await self._transact(waiting)
         if self.next_offset < end:
             raise CommandsGone(f"commands {self.next_offset} to {end} of {self.partition}")
+
+    async def _end_as_far_as_known(self) -> int:
+        """The end, or the position where no broker names it soon: looking around is no reason to give a state up."""
+        with suppress(ReadFault, TimeoutError):
+            async with asyncio.timeout(LOOK_AFTER_S):
+                return await self._end_of_commands()
+        return self.next_offset
 
     async def _end_of_commands(self) -> int:
         return await self._ports.reader.end_offset(topics.COMMANDS, self.partition, committed=False)

@@ -108,6 +108,37 @@ async def test_an_owner_that_nobody_tells_anything_looks_at_the_log_itself() -> 
     await check(cluster, quiet=False)
 
 
+@pytest.mark.parametrize("away", [ReadFault("no broker"), None], ids=["refused", "no answer"])
+@simulated
+async def test_an_owner_outlives_brokers_that_do_not_answer_its_looks(away: ReadFault | None) -> None:
+    cluster = Cluster()
+    await cluster.publish()
+    owner = cluster.new_owner()
+    owning = asyncio.create_task(owner.run())
+    await owner.taken_over()
+    await asyncio.sleep(1)
+    asked, whole = 0, cluster.log.end_offset
+
+    async def end_offset(topic: str, partition: int, *, committed: bool = True) -> int:
+        nonlocal asked
+        asked += 1
+        if away is None:
+            await asyncio.Event().wait()
+        raise away or AssertionError
+
+    cluster.log.end_offset = end_offset  # type: ignore[method-assign]
+    await asyncio.sleep(10 * LOOK_AFTER_S)
+    assert asked > 1
+    assert not owning.done()
+    cluster.log.end_offset = whole  # type: ignore[method-assign]
+    await cluster.send(cluster.submit())
+    await asyncio.sleep(2 * LOOK_AFTER_S + 1)
+    assert owner.next_offset == 2
+    owning.cancel()
+    await asyncio.wait({owning})
+    await check(cluster, quiet=False)
+
+
 @simulated
 async def test_commands_that_are_gone_are_a_fault_and_never_skipped() -> None:
     cluster = Cluster()
