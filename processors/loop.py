@@ -135,7 +135,8 @@ class PartitionOwner:
             await self._wait_for_records()
             if not self._buffer:
                 await self._fill_gap(await self._end_as_far_as_known())
-            elif self._buffer[0].offset > self.next_offset:
+                continue
+            if self._buffer[0].offset > self.next_offset:
                 await self._fill_gap(self._buffer[0].offset)
             await self._transact(self._buffer)
             self._room.set()

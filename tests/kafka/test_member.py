@@ -27,14 +27,14 @@ pytestmark = pytest.mark.servers
 class Seat:
     """A started member of a group of its own, and what it was given."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
+    def __init__(self, settings: Settings, folder: Path, kind: type[GroupMember] = GroupMember) -> None:
         self.settings = settings
         self.topic, self.group = fresh("seat"), fresh("group")
         self.assignments: list[frozenset[int]] = []
         self.delivered: list[tuple[int, list[int]]] = []
         self.positions_lost = 0
         self.folder = folder
-        self.member = GroupMember(
+        self.member = kind(
             settings.kafka,
             self.group,
             self.topic,
@@ -184,21 +184,11 @@ class Committing(GroupMember):
 async def test_a_commit_that_fails_is_told_and_the_member_stops(
     kafka: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    topic, positions_lost = fresh("seat"), asyncio.Event()
-    await make_topics(kafka, {topic: (2, {})})
-    member = Committing(
-        kafka.kafka,
-        fresh("group"),
-        topic,
-        assigned=lambda _: None,
-        deliver=lambda *_: None,
-        positions_lost=positions_lost.set,
-        run_dir=tmp_path,
-        name="seat",
-    )
+    seat = Seat(kafka, tmp_path, Committing)
+    member = seat.member
+    await make_topics(kafka, {seat.topic: (2, {})})
     await member.start()
-    async with asyncio.timeout(10):
-        await positions_lost.wait()
+    await seat.until(lambda: bool(seat.positions_lost))
     reason = RuntimeError("planted")
     struck: list[str] = []
 

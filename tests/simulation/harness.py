@@ -2,7 +2,8 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -27,6 +28,20 @@ def simulated(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., N
     run.__doc__ = test.__doc__
     run.__signature__ = inspect.signature(test)  # type: ignore[attr-defined]
     return run
+
+
+@asynccontextmanager
+async def owner_fed_by_hand(cluster: Cluster) -> AsyncIterator[PartitionOwner]:
+    """An owner that has taken over and hears what the test offers it, and no more. It has to live as long as that."""
+    owner = cluster.new_owner()
+    owning = asyncio.create_task(owner.run())
+    await owner.taken_over()
+    try:
+        yield owner
+        assert not owning.done()
+    finally:
+        owning.cancel()
+        await asyncio.wait({owning})
 
 
 async def run_until_applied(cluster: Cluster, owner: PartitionOwner | None = None) -> BaseException | None:

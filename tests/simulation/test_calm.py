@@ -14,7 +14,7 @@ from schemas import events as ev
 from tests.simulation.life import Life
 from tests.simulation.virtual import run_virtually
 
-SEEDS = range(2)
+SEEDS = range(4)
 ONLY: Mapping[str, Mapping[str, float]] = {
     "no fault": {},
     "engines slower than a lease": {"engine slower than a lease": 6.0},

@@ -17,7 +17,7 @@ from schemas import topics
 from schemas.codec import pack_items
 from tests.simulation.checker import check
 from tests.simulation.cluster import PARTITION, Cluster
-from tests.simulation.harness import run_until_applied, simulated, types
+from tests.simulation.harness import owner_fed_by_hand, run_until_applied, simulated, types
 
 
 @simulated
@@ -73,19 +73,15 @@ async def test_a_crash_after_a_batch_of_refusals_only_refuses_each_once() -> Non
 async def test_a_gap_in_what_is_offered_is_read_from_the_log() -> None:
     cluster = Cluster()
     await cluster.publish()
-    owner = cluster.new_owner()
-    owning = asyncio.create_task(owner.run())
-    await owner.taken_over()
-    await asyncio.sleep(1)
-    for _ in range(4):
-        await cluster.send(cluster.submit())
-    records = await cluster.records(topics.COMMANDS)
-    await owner.offer(records[4:])
-    await owner.offer(records[2:4])  # and older ones once more
-    await asyncio.sleep(1)
-    assert owner.next_offset == 5
-    owning.cancel()
-    await asyncio.wait({owning})
+    async with owner_fed_by_hand(cluster) as owner:
+        await asyncio.sleep(1)
+        for _ in range(4):
+            await cluster.send(cluster.submit())
+        records = await cluster.records(topics.COMMANDS)
+        await owner.offer(records[4:])
+        await owner.offer(records[2:4])  # and older ones once more
+        await asyncio.sleep(1)
+        assert owner.next_offset == 5
     await check(cluster, quiet=False)
 
 
@@ -93,18 +89,14 @@ async def test_a_gap_in_what_is_offered_is_read_from_the_log() -> None:
 async def test_an_owner_that_nobody_tells_anything_looks_at_the_log_itself() -> None:
     cluster = Cluster()
     await cluster.publish()
-    owner = cluster.new_owner()
-    owning = asyncio.create_task(owner.run())
-    await owner.taken_over()
-    await asyncio.sleep(1)
-    for _ in range(4):
-        await cluster.send(cluster.submit())
-    await asyncio.sleep(LOOK_AFTER_S + 1)
-    assert owner.next_offset == 5
-    await owner.offer((await cluster.records(topics.COMMANDS))[1:])  # late, and once more
-    await asyncio.sleep(1)
-    owning.cancel()
-    await asyncio.wait({owning})
+    async with owner_fed_by_hand(cluster) as owner:
+        await asyncio.sleep(1)
+        for _ in range(4):
+            await cluster.send(cluster.submit())
+        await asyncio.sleep(LOOK_AFTER_S + 1)
+        assert owner.next_offset == 5
+        await owner.offer((await cluster.records(topics.COMMANDS))[1:])  # late, and once more
+        await asyncio.sleep(1)
     await check(cluster, quiet=False)
 
 
@@ -113,10 +105,6 @@ async def test_an_owner_that_nobody_tells_anything_looks_at_the_log_itself() -> 
 async def test_an_owner_outlives_brokers_that_do_not_answer_its_looks(away: ReadFault | None) -> None:
     cluster = Cluster()
     await cluster.publish()
-    owner = cluster.new_owner()
-    owning = asyncio.create_task(owner.run())
-    await owner.taken_over()
-    await asyncio.sleep(1)
     asked, whole = 0, cluster.log.end_offset
 
     async def end_offset(topic: str, partition: int, *, committed: bool = True) -> int:
@@ -126,16 +114,15 @@ async def test_an_owner_outlives_brokers_that_do_not_answer_its_looks(away: Read
             await asyncio.Event().wait()
         raise away or AssertionError
 
-    cluster.log.end_offset = end_offset  # type: ignore[method-assign]
-    await asyncio.sleep(10 * LOOK_AFTER_S)
-    assert asked > 1
-    assert not owning.done()
-    cluster.log.end_offset = whole  # type: ignore[method-assign]
-    await cluster.send(cluster.submit())
-    await asyncio.sleep(2 * LOOK_AFTER_S + 1)
-    assert owner.next_offset == 2
-    owning.cancel()
-    await asyncio.wait({owning})
+    async with owner_fed_by_hand(cluster) as owner:
+        await asyncio.sleep(1)
+        cluster.log.end_offset = end_offset  # type: ignore[method-assign]
+        await asyncio.sleep(10 * LOOK_AFTER_S)
+        assert asked > 1
+        cluster.log.end_offset = whole  # type: ignore[method-assign]
+        await cluster.send(cluster.submit())
+        await asyncio.sleep(2 * LOOK_AFTER_S + 1)
+        assert owner.next_offset == 2
     await check(cluster, quiet=False)
 
 

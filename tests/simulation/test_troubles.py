@@ -13,7 +13,7 @@ from schemas import topics
 from schemas.replies import Broken
 from tests.simulation.checker import check
 from tests.simulation.cluster import STREAM, Cluster
-from tests.simulation.harness import poisoned, run_until_applied, simulated, types
+from tests.simulation.harness import owner_fed_by_hand, poisoned, run_until_applied, simulated, types
 
 
 @simulated
@@ -127,15 +127,11 @@ async def test_a_partition_that_stops_while_it_runs_goes_on_without_a_new_owner(
 async def test_a_partition_goes_on_although_nobody_offers_what_was_dropped() -> None:
     cluster = Cluster()
     await cluster.publish()
-    owner = cluster.new_owner()
-    owning = asyncio.create_task(owner.run())
-    await owner.taken_over()
-    await cluster.send(*[b"?"] * 6)
-    await owner.offer((await cluster.records(topics.COMMANDS))[1:])
-    await asyncio.sleep(10)
-    await cluster.send(cluster.submit())
-    await cluster.send(cluster.envelope(cmd.ResumePartition()))
-    await asyncio.sleep(3)
-    assert {"job-accepted", "partition-resumed"} <= set(await types(cluster))
-    owning.cancel()
-    await asyncio.wait({owning})
+    async with owner_fed_by_hand(cluster) as owner:
+        await cluster.send(*[b"?"] * 6)
+        await owner.offer((await cluster.records(topics.COMMANDS))[1:])
+        await asyncio.sleep(10)
+        await cluster.send(cluster.submit())
+        await cluster.send(cluster.envelope(cmd.ResumePartition()))
+        await asyncio.sleep(3)
+        assert {"job-accepted", "partition-resumed"} <= set(await types(cluster))
