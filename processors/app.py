@@ -90,7 +90,8 @@ async def processor_owners(settings: Settings) -> AsyncIterator[MakeOwner]:
             await refresh(client)
             transactions = owner_producers(client, settings.deployment, partition)
             ports = OwnerPorts(transactions, KafkaLogReader(client), ticks, SystemClock(), SystemIds(), turns)
-            gc.collect()  # a failed owner and its error hold each other: its state must not stand beside the next one's
+            if partition in owners:  # it failed, and it and its error hold each other: no state beside the next one's
+                gc.collect()  # 0.1 s and more, in which no other partition decides
             owner = owners[partition] = PartitionOwner(partition, addressing, ports)
             return owner
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import structlog
 
+from infra.garbage import collect_seldom
 from infra.settings import Settings
 from tests.servers import LocalServers, Servers
 
@@ -21,6 +22,11 @@ def pytest_configure() -> None:
     """A trace in a log is a few lines; the pretty ones with all locals take seconds each."""
     plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[structlog.stdlib.add_log_level, plain])
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected by now stays: a look for cycles through all of it takes a tenth of a second."""
+    collect_seldom()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from infra.garbage import collect_seldom
 from tests.simulation.life import play
 
 _PROGRESS_EVERY_S = 1.0
@@ -43,9 +44,11 @@ def play_one(seed: int) -> Played:
 def play_all(seeds: Sequence[int], jobs: int) -> Iterator[Played]:
     """Play the seeds in so many processes, as they end."""
     if jobs == 1 or len(seeds) == 1:
+        collect_seldom()
         yield from map(play_one, seeds)
         return
-    with multiprocessing.get_context("forkserver").Pool(jobs, maxtasksperchild=_LIVES_A_PROCESS) as pool:
+    context = multiprocessing.get_context("forkserver")
+    with context.Pool(jobs, initializer=collect_seldom, maxtasksperchild=_LIVES_A_PROCESS) as pool:
         yield from pool.imap_unordered(play_one, seeds)
 
 
