@@ -29,7 +29,7 @@ QUICK = (
     *("latencies", "submits", "decisions", "price", "reservations", "batches"),
 )
 """Modules of `tests.bench.parts`, in an order in which none disturbs the next."""
-GROWTH: tuple[str, ...] = ("queries", "growth", "hoard")
+GROWTH: tuple[str, ...] = ("queries", "rebuilds", "memory", "growth", "hoard")
 """Those that take long."""
 _PLAN = Path(__file__).with_name("plan.toml")
 

@@ -11,7 +11,7 @@ import io
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 
 import aioboto3
 import numpy as np
@@ -31,6 +31,8 @@ from tests.bench.measure import Figure
 IN_FLIGHT = most(share_table(Settings()), "standard")
 LEAST_JOBS = 16
 SCALE = 2
+Kind = Literal["echo", "JPEG", "WEBP"]
+"""A test card as PNG, or a picture of that form that is enlarged."""
 TEST_CARD = "sandbox_echo"
 WARM_S = 0.5
 
@@ -38,18 +40,22 @@ WARM_S = 0.5
 class BareLoop:
     """The clients, open for one round."""
 
-    def __init__(self, s3: Any, triton: InferenceServerClient, bucket: str, round_number: int) -> None:
-        self._s3, self._triton, self._bucket = s3, triton, bucket
+    def __init__(self, s3: Any, triton: InferenceServerClient, bucket: str, round_number: int, kind: Kind) -> None:
+        self._s3, self._triton, self._bucket, self._kind = s3, triton, bucket, kind
         self._threads = ThreadPoolExecutor(MEDIA_PROCESSES)
         self._prefix = f"bench/{round_number}"
         self._number = 0
 
-    async def echo(self) -> None:
+    async def job(self) -> None:
+        """One of its kind."""
+        await (self._echo() if self._kind == "echo" else self._upscale(self._kind))
+
+    async def _echo(self) -> None:
         """One test card."""
         await self._store((await test_card(self._triton, self._number % 256))[0], "PNG")
 
-    async def upscale(self) -> None:
-        """One picture enlarged, tile by tile as engines get it."""
+    async def _upscale(self, form: str) -> None:
+        """One picture enlarged, tile by tile as engines get it, and stored in the form in which it came."""
         found = await self._s3.get_object(Bucket=self._bucket, Key="bench/input")
         async with found["Body"] as body:
             content = await body.read()
@@ -63,14 +69,14 @@ class BareLoop:
             place(made, tile, SCALE, await self._enlarged(source[tile.top : bottom, tile.left : right]))
 
         await at_once(work, tiles(width, height))
-        await self._store(made, "JPEG")
+        await self._store(made, form)
 
     async def _enlarged(self, piece: NDArray[np.uint8]) -> NDArray[np.uint8]:
         inputs: dict[str, NDArray[Any]] = {"PIXELS": np.ascontiguousarray(piece), "SCALE": np.array([SCALE], np.int32)}
         return await _pixels(self._triton, "classical_upscale", inputs)
 
     async def put_input(self, content: bytes) -> None:
-        """What `upscale` works on."""
+        """The picture that is enlarged."""
         await self._s3.put_object(Bucket=self._bucket, Key="bench/input", Body=content)
 
     async def _store(self, picture: NDArray[np.uint8], form: str) -> None:
@@ -82,7 +88,7 @@ class BareLoop:
 
 async def run_bare(
     settings: Settings,
-    kind: str,
+    kind: Kind,
     content: bytes,
     round_number: int,
     run_s: float,
@@ -106,9 +112,9 @@ async def run_bare(
         ),
     )
     async with s3 as opened, InferenceServerClient(settings.triton_urls[0]) as triton:
-        loop = BareLoop(opened, triton, access.bucket, round_number)
+        loop = BareLoop(opened, triton, access.bucket, round_number, kind)
         await loop.put_input(content)
-        return await in_turns(loop.echo if kind == "echo" else loop.upscale, run_s, in_flight, least)
+        return await in_turns(loop.job, run_s, in_flight, least)
 
 
 async def test_card(triton: InferenceServerClient, seed: int) -> NDArray[np.uint8]:
@@ -159,6 +165,8 @@ def _encoded(picture: NDArray[np.uint8], form: str) -> bytes:
     image = Image.fromarray(picture)
     if form == "JPEG":
         image.save(buffer, form, quality=92, subsampling=0)
+    elif form == "WEBP":
+        image.save(buffer, form, quality=92, method=4)
     else:
         image.save(buffer, form, compress_level=1)
     return buffer.getvalue()

@@ -48,11 +48,11 @@ def submit(token: str, body: object, prefer: str | None = None) -> Shape:
 
 
 def upload(port: int, token: str, content: bytes) -> str:
-    """Upload a JPEG; the id of its asset."""
+    """Upload a picture; the id of its asset."""
     answer = httpx.post(
         f"http://127.0.0.1:{port}/v1/assets",
         headers={"Authorization": f"Bearer {token}"},
-        files={"file": ("input.jpg", content, "image/jpeg")},
+        files={"file": ("input", content)},
         timeout=30,
     )
     check(answer.status_code == 201, f"an upload was answered with {answer.status_code}: {answer.text[:300]}")

@@ -21,7 +21,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from infra.kafka.client import connection_arguments
 from infra.settings import Settings
 from schemas import topics
+from schemas.asset_commands import RegisterAsset
 from schemas.codec import pack_items
+from schemas.command_base import StoredObject
 from schemas.commands import (
     AnyCommand,
     Envelope,
@@ -77,6 +79,17 @@ def outcomes(round_number: int, count: int, partitions: int, accounts: Sequence[
         return RecordOutcome(_job(unique), 1, Failed("permanent", "bench", "The bench runs no jobs."))
 
     return _commands(outcome, "outcome", round_number, count, partitions, accounts)
+
+
+def registrations(round_number: int, count: int, partitions: int, accounts: Sequence[str]) -> dict[int, list[bytes]]:
+    """Commands that make as many assets."""
+
+    def registration(unique: int) -> AnyCommand:
+        asset = f"asset_{unique:026d}"
+        stored = StoredObject(f"assets/{asset}", 1_000, f"{unique:064x}", "png", 16, 16)
+        return RegisterAsset(asset, stored)
+
+    return _commands(registration, "asset", round_number, count, partitions, accounts)
 
 
 def _job(unique: int) -> str:

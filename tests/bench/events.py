@@ -7,7 +7,7 @@ every way a job can go. Commands of different jobs interleave, so a batch cut an
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from schemas import events as ev
@@ -52,13 +52,14 @@ class _Life:
 
 @dataclass
 class Partition:
-    """The events of one partition, command by command."""
+    """The events of one partition, command by command. Of the `known` accounts it has those that belong to it."""
 
     number: int
     partitions: int = 8
     accounts: int = 20
     seed: int = 0
     products: tuple[str, ...] = ("darkroom",)
+    known: Sequence[str] = ()
     offset: int = -1
     time_ms: int = START_MS
     versions: dict[str, int] = field(default_factory=dict)
@@ -68,7 +69,8 @@ class Partition:
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed * 1_000 + self.number)
         self._product: dict[str, str] = {}
-        self._names: list[str] = []
+        self._names = [name for name in self.known if partition_of(name, self.partitions) == self.number]
+        self._product.update(dict.fromkeys(self._names, self.products[0]))
         candidate = 0
         while len(self._names) < self.accounts:
             name = f"acct_{self.seed:04d}{candidate:022d}"

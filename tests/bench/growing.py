@@ -39,15 +39,17 @@ class Growing:
         """Those of the stack; there are none before its first start."""
         return settings_of(Layout(self.data))
 
-    async def grow(self, to: int) -> float:
-        """Open accounts until there are so many; the commands that were decided a second."""
+    async def grow(self, to: int, updates: int = 1) -> float:
+        """Open accounts until there are so many, each by as many grants; the commands that were decided a second."""
         started, before = time.monotonic(), self._accounts
         while self._accounts < to:
             count = min(CHUNK, to - self._accounts)
-            await append_records(self.settings, topics.COMMANDS, _grants(self._accounts, count, self.settings))
+            for update in range(updates):
+                grants = _grants(self._accounts, count, update, self.settings)
+                await append_records(self.settings, topics.COMMANDS, grants)
+                await self.decided()
             self._accounts += count
-            await self.decided()
-        return (to - before) / (time.monotonic() - started)
+        return (to - before) * updates / (time.monotonic() - started)
 
     async def decided(self) -> None:
         """Return when every partition has decided a submit that is sent now."""
@@ -69,12 +71,12 @@ class Growing:
         return pack_items([encode_command(envelope)])
 
 
-def _grants(first: int, count: int, settings: Settings) -> dict[int, list[bytes]]:
-    """Records of grants for new accounts, by partition."""
+def _grants(first: int, count: int, update: int, settings: Settings) -> dict[int, list[bytes]]:
+    """Records of grants for these accounts, by partition; of an `update` of its own each time."""
     by_partition: dict[int, list[bytes]] = {partition: [] for partition in range(settings.partitions)}
     for number in range(first, first + count):
         account = bench_account(number)
-        command = GrantCredits(1_000, "bench", _EXPIRES_MS if number % 10 == 0 else None)
-        envelope = Envelope(f"cmd_{number:026d}", account, "darkroom", command, _SENT_MS)
+        command = GrantCredits(1_000, "bench", _EXPIRES_MS if number % 10 == 0 and update == 0 else None)
+        envelope = Envelope(f"cmd_{update:02d}{number:024d}", account, "darkroom", command, _SENT_MS)
         by_partition[partition_of(account, settings.partitions)].append(encode_command(envelope))
     return packed(by_partition)

@@ -30,10 +30,10 @@ WHERE split_part(application_name, '.', 1) = ANY(%s) AND notification_id = %s AN
 
 
 class SyntheticLog:
-    """The events that deciders would have written, made in rounds."""
+    """The events that deciders would have written, made in rounds; the `known` accounts are among theirs."""
 
-    def __init__(self, partitions: int) -> None:
-        made = (Partition(number, partitions, ACCOUNTS_A_PARTITION) for number in range(partitions))
+    def __init__(self, partitions: int, known: Sequence[str] = ()) -> None:
+        made = (Partition(number, partitions, ACCOUNTS_A_PARTITION, known=known) for number in range(partitions))
         self._commands = {partition.number: partition.commands() for partition in made}
 
     def take(self, count: int) -> dict[int, list[bytes]]:

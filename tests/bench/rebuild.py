@@ -1,8 +1,9 @@
 """A rebuild beside constant reads and writes: ``python -m tests.bench.rebuild --events 100000``.
 
 Synthetic events go through the real log into the live read models; then ``darkroom rebuild`` runs while clients read
-and more events come. Every answer is checked: none fails, none is of two generations (an account's totals against the
-sum of its ledger), none is older than an earlier one.
+and more events come. Some read where a gateway does, and everything is checked: nothing fails, nothing is of two
+generations (an account's totals against the sum of its ledger), nothing is older than what was read before. Others ask
+the gateway for lists of jobs by HTTP, and each has to be answered.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -26,12 +27,20 @@ from infra.postgres.readers import Readers, Reads
 from infra.settings import Settings
 from schemas import topics
 from tests.bench.children import stack
+from tests.bench.clients import tokens
+from tests.bench.load import Load, Shape, run_load
+from tests.bench.many_jobs import accounts_of_tokens
 from tests.bench.measure import percentile
 from tests.bench.projection import SyntheticLog
+from tests.bench.station import HOST
 from tests.bench.topics import append_records
 
 READERS = 4
 PAUSE_S = 0.005
+USERS = 32
+CONNECTIONS = 4
+LOAD_S = 2.0
+LIST = "/v1/jobs?limit=20"
 WRITE_EVERY_S = 0.25
 EVENTS_A_WRITE = 80
 BEFORE_S = 5.0
@@ -97,17 +106,29 @@ async def write_on(settings: Settings, log: SyntheticLog, stop: asyncio.Event) -
         await asyncio.sleep(WRITE_EVERY_S)
 
 
-async def beside(settings: Settings, log: SyntheticLog, work: Callable[[], Awaitable[str]]) -> tuple[str, Reading]:
-    """What the work says, and the reads that ran beside it."""
-    reading, stop = Reading([], []), asyncio.Event()
+async def ask_on(load: Load, stop: asyncio.Event, into: Reading) -> None:
+    """Requests by HTTP, until `stop`."""
+    while not stop.is_set():
+        answered = await asyncio.to_thread(run_load, load)
+        into.latencies_ms += answered.latencies_ms
+        if not answered.only(200):
+            into.failed.append(f"{answered.statuses}: {answered.first_other[:300]}")
+
+
+async def beside(
+    settings: Settings, log: SyntheticLog, load: Load, work: Callable[[], Awaitable[str]]
+) -> tuple[str, Reading, Reading]:
+    """What the work says, and beside it the reads that were checked and those by HTTP."""
+    checked, asked, stop = Reading([], []), Reading([], []), asyncio.Event()
     with psycopg.connect(settings.postgres_dsn) as session:
         rows = session.execute("SELECT account FROM accounts ORDER BY version DESC LIMIT %s", (READERS,)).fetchall()
     pool = await create_pool(settings.postgres_dsn, connections_max=READERS + 1)
     readers = Readers(pool, READERS)
-    tasks = [asyncio.create_task(read_on(readers, account, stop, reading)) for (account,) in rows]
+    tasks = [asyncio.create_task(read_on(readers, account, stop, checked)) for (account,) in rows]
     tasks.append(asyncio.create_task(write_on(settings, log, stop)))
+    tasks.append(asyncio.create_task(ask_on(load, stop, asked)))
     try:
-        return await work(), reading
+        return await work(), checked, asked
     finally:
         stop.set()
         await asyncio.gather(*tasks)
@@ -142,33 +163,38 @@ async def idle() -> str:
     return "nothing beside"
 
 
-def main() -> int:
-    """Run it; the exit code is 1 when a read failed."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--events", type=int, default=100_000)
-    events = parser.parse_args().events
-    failed = 0
-    with (
-        tempfile.TemporaryDirectory(prefix="darkroom-rebuild-") as folder,
-        stack(Path(folder) / "stack", "kafka", "postgres") as (servers, children),
-    ):
+def run(root: Path, events: int) -> Iterator[tuple[str, Reading, Reading]]:
+    """On a stack of its own: nothing, a rebuild, and the way back, each with what was read beside it."""
+    with stack(root, "kafka", "s3", "postgres") as (servers, children):
         settings, data = servers.settings, servers.layout.root
-        children.role("projector-0")
-        log = SyntheticLog(settings.partitions)
+        for role in ("projector-0", "gateway-0"):
+            children.role(role)
+        log = SyntheticLog(settings.partitions, accounts_of_tokens(settings, USERS))
         values = log.take(events)
         asyncio.run(append_records(settings, topics.EVENTS, values))
         until_projected(settings, sum(map(len, values.values())))
+        lists = tuple(Shape("GET", LIST, (f"Authorization: Bearer {token}",)) for token in tokens(settings, USERS))
+        load = Load(HOST, children.gateway_port, lists, "rebuild-", CONNECTIONS, pause_s=PAUSE_S, run_s=LOAD_S)
         works: tuple[Callable[[], Awaitable[str]], ...] = (
             idle,
             lambda: asyncio.to_thread(rebuilt, data),
             lambda: asyncio.to_thread(rebuilt, data, "--back"),
         )
         for work in works:
-            said, reading = asyncio.run(beside(settings, log, work))
-            print(f"{said}\n    beside it: {reading.text()}", flush=True)
-            for text in reading.failed[:5]:
-                print(f"    {text}")
-            failed += len(reading.failed)
+            yield asyncio.run(beside(settings, log, load, work))
+
+
+def main() -> int:
+    """Run it; the exit code is 1 when a read failed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--events", type=int, default=100_000)
+    events = parser.parse_args().events
+    failed: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="darkroom-rebuild-") as folder:
+        for said, checked, asked in run(Path(folder) / "stack", events):
+            print(f"{said}\n    beside it, checked: {checked.text()}\n    by HTTP: {asked.text()}", flush=True)
+            failed += [*checked.failed, *asked.failed]
+    print("\n".join(failed[:10]))
     return 1 if failed else 0
 
 

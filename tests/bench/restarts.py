@@ -1,8 +1,8 @@
 """How long starts and takeovers last as accounts grow: ``python -m tests.bench.restarts [--accounts 1000,...]``.
 
 Kafka and processors run as ``darkroom up`` runs them. The stack grows to each number of accounts by commands that its
-own processor decides: each account gets credits, one in ten of them credits that expire and so a timer. Then, some
-rounds each:
+own processor decides: each account gets credits, one in ten of them credits that expire and so a timer; with
+``--updates 10`` ten times, so that the state topic holds more than is alive. Then, some rounds each:
 
     cold start   everything is stopped and the page cache dropped (where that is allowed); from ``up`` on one processor
     warm start   Kafka runs on; from the moment when the only processor is told to end
@@ -132,9 +132,9 @@ def plot(sizes: Sequence[Size], path: Path) -> None:
     lines.render_to_file(str(path))
 
 
-async def _measured(growing: Restarting, accounts: int, rounds: int) -> Size:
+async def _measured(growing: Restarting, accounts: int, rounds: int, updates: int) -> Size:
     with growing.serving(1):
-        rate = await growing.grow(accounts)
+        rate = await growing.grow(accounts, updates)
     print(f"grown to {accounts:,} accounts at {rate:,.0f} commands/s", file=sys.stderr, flush=True)
     cold_s, warm_s, memory_mib = await growing.starts(rounds)
     takeover_s = await growing.takeovers(rounds)
@@ -146,13 +146,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.restarts")
     parser.add_argument("--accounts", default=",".join(map(str, ACCOUNTS)))
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--updates", type=int, default=1, help="grants of each account: what the state topic holds")
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name} and {PLOT.name}")
     given = parser.parse_args()
     sizes = []
     with tempfile.TemporaryDirectory(prefix="darkroom-restarts-", ignore_cleanup_errors=True) as folder:
         growing = Restarting(Path(folder) / "data")
         for accounts in map(int, given.accounts.split(",")):
-            sizes.append(asyncio.run(_measured(growing, accounts, given.rounds)))
+            sizes.append(asyncio.run(_measured(growing, accounts, given.rounds, given.updates)))
             print(markdown(sizes[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
     print(f"{given.rounds} rounds each on {machine()}\n\n{markdown(sizes)}")
     if given.write:
