@@ -37,6 +37,7 @@ def commands(seeds: int) -> Mapping[Catcher, tuple[str, ...]]:
         "simulation": ("-m", "tests.simulation.play", "--seeds", str(seeds), "--first-failure", "--jobs", "2"),
         "properties": (
             *_PYTEST,
+            "-n2",
             "tests/properties",
             "tests/simulation/test_calm.py",
             "tests/simulation/test_owner.py",

@@ -1,39 +1,59 @@
-"""Single submits: accepted once they are on the log, and once they are decided, beside a bare handler."""
+"""Single submits: accepted once they are on the log, and once they are decided, beside a bare handler.
+
+While submits are accepted nothing decides them, as nothing reads what the bare handler sends. "Decided" has a processor
+at work, and its answers wait for it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from tests.bench.bare_submit import TOPIC
-from tests.bench.children import answers, free_port
+from tests.bench.children import BenchChild, answers, free_port
 from tests.bench.clients import measured, shapes
+from tests.bench.load import Shape
 from tests.bench.measure import Figure, pair
 from tests.bench.station import Bench, Station
 from tests.bench.topics import make_topics
 
 CONNECTIONS = 64
 WARM_S = 5.0
+ROLES = {"accepted": ("gateway-0",), "decided": ("gateway-0", "processor-0")}
+GOALS = {"accepted": 0.7, "decided": 0.0}
+_BODY = {"model": "sandbox/echo", "params": {"seed": 7}, "metadata": {"note": "x" * 250}}
 
 
 def measure(bench: Bench, at: Station) -> None:
-    """With a gateway and a processor."""
-    _, gateway = at.roles("processor-0", "gateway-0")
+    """With a gateway, then with a processor as well."""
     asyncio.run(make_topics(at.settings, {TOPIC: 8}))
     port = free_port()
     child = at.children.bare("bare_submit", at.settings.kafka.bootstrap_servers, str(port))
     child.wait_for(lambda: answers(port))
-    body = {"model": "sandbox/echo", "params": {"seed": 7}, "metadata": {"note": "x" * 250}}
-    kinds = {"accepted": shapes(at.tokens, body, "wait=0"), "decided": shapes(at.tokens, body)}
-    for warmed in (at.port, port):  # the broker compiles the way of a transaction while it is first used
-        measured(at.load(f"warm-{warmed}", CONNECTIONS, kinds["decided"], run_s=WARM_S, port=warmed), 202)
-    for kind, what in kinds.items():
-        ours: list[Figure] = []
-        bare: list[Figure] = []
-        for number in range(bench.rounds):
-            ours.append(measured(at.load(f"{kind}-{number}", CONNECTIONS, what, pids=(gateway.pid,)), 202).figure)
-            load = at.load(f"bare-{kind}-{number}", CONNECTIONS, what, pids=(child.pid,), port=port)
-            bare.append(measured(load, 202).figure)
-        against = "Starlette + aiokafka send_and_wait, same request"
-        goal = 0.7 if kind == "accepted" else 0.0
-        bench.pairs.append(pair(f"single submits, {kind}", "requests/s", against, goal, ours, bare))
+    client_us = []
+    for kind, roles in ROLES.items():
+        gateway, *_ = at.roles(*roles)
+        what = shapes(at.tokens, _BODY, *(("wait=0",) if kind == "accepted" else ()))
+        for warmed in (at.port, port):  # the broker compiles the way of a transaction while it is first used
+            measured(at.load(f"warm-{kind}-{warmed}", CONNECTIONS, what, run_s=WARM_S, port=warmed), 202)
+        client_us.append(_paired(bench, at, kind, what, gateway, child, port))
+    bench.notes.append(f"Of a single submit the load client itself takes {max(client_us):.0f} us of a core.")
     at.children.stop(child)
+
+
+def _paired(
+    bench: Bench, at: Station, kind: str, what: Sequence[Shape], gateway: BenchChild, child: BenchChild, port: int
+) -> float:
+    """The pair of one kind; the CPU a request of the client, in microseconds."""
+    ours: list[Figure] = []
+    bare: list[Figure] = []
+    client_us = 0.0
+    for number in range(bench.rounds):
+        done = measured(at.load(f"{kind}-{number}", CONNECTIONS, what, pids=(gateway.pid,)), 202)
+        client_us = max(client_us, done.client_cpu_us)
+        ours.append(done.figure)
+        load = at.load(f"bare-{kind}-{number}", CONNECTIONS, what, pids=(child.pid,), port=port)
+        bare.append(measured(load, 202).figure)
+    against = "Starlette + aiokafka send_and_wait, same request"
+    bench.pairs.append(pair(f"single submits, {kind}", "requests/s", against, GOALS[kind], ours, bare))
+    return client_us

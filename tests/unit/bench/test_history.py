@@ -14,6 +14,7 @@ ENTRY = Entry(
     per_1000_jobs={"bytes": 3000.0},
     per_operation={"records": 4.0},
     cpu_ratio={"CPU": 2.0},
+    under_load={"records": 3.0},
     cpu_s_per_1000_jobs={"gateway": 1.0},
 )
 KINDS = (("per_1000_jobs", "bytes", 3000.0), ("per_operation", "records", 4.0), ("cpu_ratio", "CPU", 2.0))
@@ -34,7 +35,12 @@ def test_a_figure_that_is_no_longer_counted_is_told(kind: str, name: str, value:
 
 
 def test_what_is_new_and_what_is_a_time_is_not_judged() -> None:
-    slow = msgspec.structs.replace(ENTRY, cpu_s_per_1000_jobs={"gateway": 9.0}, cpu_ratio={"CPU": 2.0, "new": 7.0})
+    slow = msgspec.structs.replace(
+        ENTRY,
+        under_load={"records": 9.0},
+        cpu_s_per_1000_jobs={"gateway": 9.0},
+        cpu_ratio={"CPU": 2.0, "new": 7.0},
+    )
     assert history.grown(slow, [ENTRY]) == []
     assert history.grown(slow, []) == []
 
