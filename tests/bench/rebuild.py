@@ -157,10 +157,13 @@ def rebuilt(data: Path, *options: str) -> str:
     return ran.stdout.strip()
 
 
-async def idle() -> str:
-    """Nothing beside the reads, for comparison."""
+async def idle(dsn: str, events: int) -> str:
+    """Nothing beside the reads, for comparison; what the read models take."""
     await asyncio.sleep(BEFORE_S)
-    return "nothing beside"
+    with psycopg.connect(dsn) as session:
+        row = session.execute("SELECT pg_database_size(current_database())").fetchone()
+    assert row is not None
+    return f"{events:,} events in the read models, {row[0] / events:,.0f} bytes of PostgreSQL each, and nothing beside"
 
 
 def run(root: Path, events: int) -> Iterator[tuple[str, Reading, Reading]]:
@@ -172,11 +175,12 @@ def run(root: Path, events: int) -> Iterator[tuple[str, Reading, Reading]]:
         log = SyntheticLog(settings.partitions, accounts_of_tokens(settings, USERS))
         values = log.take(events)
         asyncio.run(append_records(settings, topics.EVENTS, values))
-        until_projected(settings, sum(map(len, values.values())))
+        made = sum(map(len, values.values()))
+        until_projected(settings, made)
         lists = tuple(Shape("GET", LIST, (f"Authorization: Bearer {token}",)) for token in tokens(settings, USERS))
         load = Load(HOST, children.gateway_port, lists, "rebuild-", CONNECTIONS, pause_s=PAUSE_S, run_s=LOAD_S)
         works: tuple[Callable[[], Awaitable[str]], ...] = (
-            idle,
+            lambda: idle(settings.postgres_dsn, made),
             lambda: asyncio.to_thread(rebuilt, data),
             lambda: asyncio.to_thread(rebuilt, data, "--back"),
         )
