@@ -12,9 +12,11 @@ STRIKES ?= 100
 PYTHON ?= $(shell for name in python3.11 python3 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
 BIN := .venv/bin
-# What needs no server runs on both cores; all the rest, one after the other, has the machine for itself.
+# What needs no server runs on both cores, and so do ports and Kafka, each half with servers of its own; all the rest, one
+# after the other, has the machine for itself.
 PROOFS := tests/audit tests/hostile $(addprefix tests/chaos/test_,failpoints.py faults.py nemesis.py overload.py three_brokers.py)
 PURE_TESTS := $(addprefix tests/,golden http properties simulation specification unit)
+PORT_TESTS := tests/kafka tests/ports
 
 .PHONY: help setup setup-dev demo up test contracts simulate chaos failpoints overload planted proofs security lint types imports bench bench-growth bench-smoke gallery check clean \
 	python-3.11 jars pins
@@ -35,8 +37,10 @@ up: setup ## Serve on http://127.0.0.1:$(PORT) with data in $(DATA) until Ctrl-C
 	@exec $(BIN)/darkroom up --port $(PORT) --data $(DATA)
 
 test: setup-dev ## The whole test suite against the real servers
-	@failed=; $(BIN)/python -m pytest -n 2 --dist loadfile $(PURE_TESTS) || failed=1; \
-	  $(BIN)/python -m pytest --durations=25 --durations-min=10 $(addprefix --ignore=,$(PURE_TESTS) $(PROOFS)) || failed=1; test -z "$$failed"
+	@failed=; for together in "$(PURE_TESTS)" "$(PORT_TESTS)"; do \
+	    $(BIN)/python -m pytest -n 2 --dist loadfile $$together || failed=1; done; \
+	  $(BIN)/python -m pytest --durations=25 --durations-min=10 \
+	    $(addprefix --ignore=,$(PURE_TESTS) $(PORT_TESTS) $(PROOFS)) || failed=1; test -z "$$failed"
 
 proofs: setup-dev ## Tests that take their time: hostile input, faults of every kind, failpoints, three brokers, the auditor
 	@$(BIN)/python -m pytest $(PROOFS)
