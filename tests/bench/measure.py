@@ -60,12 +60,13 @@ class Latency(msgspec.Struct, frozen=True):
 
 
 class Curves(msgspec.Struct, frozen=True):
-    """Lines of points (x, y) over one pair of axes, for a plot."""
+    """Lines of points (x, y) over one pair of axes, for a plot; all lines have the same x. `logarithmic`: so is y."""
 
     title: str
     x: str
     y: str
     lines: dict[str, list[tuple[float, float]]]
+    logarithmic: bool = False
 
 
 class CheckFailed(Exception):

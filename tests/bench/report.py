@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from collections.abc import Sequence
@@ -62,10 +63,20 @@ def write(results: Results, path: Path = RESULTS) -> None:
 def plots(results: Results, folder: Path = RESULTS.parent) -> None:
     """Each set of curves as an SVG that is named after its title."""
     for curves in results.curves:
-        plot = chart("XY", curves.title, curves.x, curves.y)
+        plot = chart("Line", curves.title, curves.x, curves.y)
+        if curves.logarithmic:
+            plot.logarithmic, plot.y_labels = True, _decades(curves)
+        first, *_ = curves.lines.values()
+        plot.x_labels = [f"{x:,.0f}" for x, _ in first]
         for name, points in curves.lines.items():
-            plot.add(name, points)
+            plot.add(name, [y for _, y in points])
         plot.render_to_file(str(folder / f"{'-'.join(curves.title.lower().split())}.svg"))
+
+
+def _decades(curves: Curves) -> list[float]:
+    """Powers of ten around all values."""
+    values = [y for points in curves.lines.values() for _, y in points]
+    return [10.0**power for power in range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)]
 
 
 def _pair(row: Pair) -> str:

@@ -108,7 +108,8 @@ def measure(bench: Bench, at: Station) -> None:
             bench.pairs.append(pair(name, "commands/s", against, goal, accepted["Darkroom", size], accepted[way, size]))
     against = what["plain sends"][1]
     bench.pairs.append(pair(f"batches of {PAIRED[0]}, decided", "commands/s", against, 0.0, decided, beside))
-    bench.curves.append(Curves("Throughput against batch size", "commands a request", "commands/s accepted", curve))
+    axes = ("commands a request", "commands/s accepted")
+    bench.curves.append(Curves("Throughput against batch size", *axes, curve, logarithmic=True))
 
 
 def _decided(batches: Batches, rounds: int) -> tuple[Sequence[Figure], Sequence[Figure]]:
