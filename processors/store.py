@@ -51,7 +51,7 @@ _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     "position": msgspec.json.Decoder(Progress),
     "suspect": msgspec.json.Decoder(Suspect),
 }
-HOT_RECORDS_MAX = 50_000
+HOT_RECORDS_MAX = 16_000  # of half a KiB or more, in each of the partitions of a process
 
 
 def decode_record(key: str, value: bytes) -> Record:
@@ -167,6 +167,8 @@ class Store:
                     heapq.heappush(self._timers, (due, key))
             values[key] = value
             writes.append((key.encode(), value))
+            if type(record) is Idempotency:
+                del hot[key]  # only a repeat asks for it again
         self._dirty.clear()
         self._bound()
         return writes

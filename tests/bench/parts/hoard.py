@@ -45,7 +45,10 @@ async def _measured(bench: Bench, deciding: Deciding) -> None:
     await _registered(deciding, hoarder)
     keys = await _hoarded(deciding, hoarder)
     has = f"{ASSETS:,} live assets and {keys:,} keys and ended jobs"
-    bench.notes.append(f"One account came to {has} in {time.monotonic() - started:.0f} s.")
+    bench.notes.append(
+        f"One account came to {has} in {time.monotonic() - started:.0f} s; the processor holds"
+        f" {deciding.memory_mib:,.0f} MiB."
+    )
     await deciding.round([fresh.pop()], COMMANDS_A_ROUND)
     await deciding.round([hoarder], COMMANDS_A_ROUND)
     ours: list[Figure] = []
