@@ -50,6 +50,16 @@ def test_records_that_were_not_used_lately_are_read_again(monkeypatch: pytest.Mo
     assert {key: store.read(key) for key in records} == records
 
 
+def test_a_key_is_kept_as_bytes_alone_once_it_is_written() -> None:
+    store = Store(0)
+    key = idempotency_key(ANNA, "1")
+    store.change({key: key_record(7)})
+    assert store.read(key) == key_record(7)
+    store.take_writes()
+    assert store._hot == {}
+    assert store.read(key) == key_record(7)
+
+
 def test_a_record_of_a_newer_release_is_refused_at_load() -> None:
     with pytest.raises(StateTooNew):
         Store(0).load([Record(0, 0, b"acct_anna|job|job_1", bytes((STATE_VERSION + 1,)) + bytes(8) + b"{}")])
