@@ -66,6 +66,8 @@ def plots(results: Results, folder: Path = RESULTS.parent) -> None:
         plot = chart("Line", curves.title, curves.x, curves.y)
         if curves.logarithmic:
             plot.logarithmic, plot.y_labels = True, _decades(curves)
+        else:
+            plot.range = (0, max(_values(curves)))
         first, *_ = curves.lines.values()
         plot.x_labels = [f"{x:,.0f}" for x, _ in first]
         for name, points in curves.lines.items():
@@ -75,8 +77,12 @@ def plots(results: Results, folder: Path = RESULTS.parent) -> None:
 
 def _decades(curves: Curves) -> list[float]:
     """Powers of ten around all values."""
-    values = [y for points in curves.lines.values() for _, y in points]
+    values = _values(curves)
     return [10.0**power for power in range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)]
+
+
+def _values(curves: Curves) -> list[float]:
+    return [y for points in curves.lines.values() for _, y in points]
 
 
 def _pair(row: Pair) -> str:
