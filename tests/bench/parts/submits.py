@@ -7,18 +7,21 @@ at work, and its answers wait for it.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 from tests.bench.bare_submit import TOPIC
 from tests.bench.children import BenchChild, answers, free_port
 from tests.bench.clients import measured, shapes
-from tests.bench.load import Shape
-from tests.bench.measure import Figure, pair
+from tests.bench.load import Shape, run_load
+from tests.bench.measure import Figure, check, pair
 from tests.bench.station import Bench, Station
 from tests.bench.topics import make_topics
 
 CONNECTIONS = 64
 WARM_S = 5.0
+PROBE_S = 2.0
+CAUGHT_UP_LIMIT_S = 60.0
 ROLES = {"accepted": ("gateway-0",), "decided": ("gateway-0", "processor-0")}
 GOALS = {"accepted": 0.7, "decided": 0.0}
 _BODY = {"model": "sandbox/echo", "params": {"seed": 7}, "metadata": {"note": "x" * 250}}
@@ -34,11 +37,20 @@ def measure(bench: Bench, at: Station) -> None:
     for kind, roles in ROLES.items():
         gateway, *_ = at.roles(*roles)
         what = shapes(at.tokens, _BODY, *(("wait=0",) if kind == "accepted" else ()))
+        if kind == "decided":
+            _until_caught_up(at, what)
         for warmed in (at.port, port):  # the broker compiles the way of a transaction while it is first used
             measured(at.load(f"warm-{kind}-{warmed}", CONNECTIONS, what, run_s=WARM_S, port=warmed), 202)
         client_us.append(_paired(bench, at, kind, what, gateway, child, port))
     bench.notes.append(f"Of a single submit the load client itself takes {max(client_us):.0f} us of a core.")
     at.children.stop(child)
+
+
+def _until_caught_up(at: Station, what: Sequence[Shape]) -> None:
+    """Return when what was accepted before is decided, so that nobody is turned away because of it."""
+    ends_s = time.monotonic() + CAUGHT_UP_LIMIT_S
+    while not run_load(at.load(f"late-{time.monotonic_ns()}", CONNECTIONS, what, run_s=PROBE_S)).only(202):
+        check(time.monotonic() < ends_s, f"the processor has not caught up in {CAUGHT_UP_LIMIT_S:g} s")
 
 
 def _paired(
