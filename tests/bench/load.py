@@ -84,6 +84,11 @@ class Result(msgspec.Struct, frozen=True):
         """Requests a second and the servers' CPU a request."""
         return Figure(self.requests / self.seconds, self.cpu_us)
 
+    def figure_of(self, status: int) -> Figure:
+        """The same of the answers with that status alone, of which there is one at least."""
+        done = self.statuses[str(status)]
+        return Figure(done / self.seconds, self.cpu_us * self.requests / done)
+
     def only(self, status: int) -> bool:
         """Whether every answer had the status."""
         return set(self.statuses) == {str(status)}

@@ -17,7 +17,7 @@ from tritonclient.grpc.aio import InferenceServerClient
 
 from infra.settings import Settings
 from tests.bench import bare_decide
-from tests.bench.clients import all_decided, measured, shapes, turned_away
+from tests.bench.clients import all_decided, shapes, turned_away
 from tests.bench.load import Load, Shape, run_load
 from tests.bench.measure import Curves, Figure, Latency, check, latency, pair, percentile
 from tests.bench.station import Bench, Station
@@ -100,7 +100,9 @@ def _measured(at: Station, operation: Operation, rounds: int) -> None:
     """Fill in the operation."""
     key = "result" if operation.has_model else "decision"
     closed = at.load(f"sustained-{key}", operation.connections, operation.shapes, warm_s=WARM_UP_S, run_s=SUSTAINED_S)
-    operation.sustained = measured(closed, operation.status).figure.rate
+    sustained = run_load(closed)
+    turned_away(sustained, operation.status)
+    operation.sustained = sustained.figure_of(operation.status).rate
     brokers = at.settings.kafka.bootstrap_servers
     for number in range(rounds):
         bare = bare_decide.one_record_transactions(brokers, IDLE_REQUESTS, IDLE_PAUSE_S)
