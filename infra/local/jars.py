@@ -135,7 +135,8 @@ def _good(path: Path, sha256: str) -> bool:
 
 
 def main() -> int:
-    """``python -m infra.local.jars``: fetch all parts, with plain progress lines."""
+    """``python -m infra.local.jars``: fetch all parts and make their AOT caches, with plain progress lines."""
+    from infra.local.aot_caches import make_missing
 
     def progress(done: int, total: int) -> None:
         if done < total and done % 40 == 0:
@@ -143,6 +144,7 @@ def main() -> int:
 
     try:
         fetch([jar for path in LISTS for jar in read_list(path)], cache_dir(), progress)
+        make_missing()
     except LocalError as error:
         print(f"darkroom: {error}", file=sys.stderr)
         return 1

@@ -18,7 +18,7 @@ from infra.local.errors import LocalError
 from infra.local.java import ASSETS, java_command
 from infra.local.process import Command, inherited, run_as
 
-_HEAP_MIB = 384
+HEAP_MIB = 384
 _HOST = "127.0.0.1"
 
 
@@ -75,7 +75,7 @@ def _prepare(folder: Path, listeners: Listeners) -> None:
 def kafka_command(*main: str) -> tuple[str, ...]:
     """The command line of one of Kafka's programs."""
     properties = {"log4j2.configurationFile": (ASSETS / "kafka-log4j2.properties").as_uri()}
-    return java_command("kafka.jars", _HEAP_MIB, properties, main)
+    return java_command("kafka.jars", HEAP_MIB, properties, main)
 
 
 def broker_settings(log: Path, listeners: Listeners) -> dict[str, object]:

@@ -10,6 +10,7 @@ from infra.local.java import ASSETS, java_command
 from infra.local.layout import write_atomically
 from infra.local.process import Command, inherited
 
+HEAP_MIB = 160
 _HOST = "127.0.0.1"
 
 
@@ -26,7 +27,7 @@ def s3_component(
         settings = await asyncio.to_thread(_prepare, folder, port, access_key, secret_key, bucket)
         properties = {"logback.configurationFile": str(ASSETS / "s3proxy-logback.xml")}
         main = ("org.gaul.s3proxy.Main", "--properties", str(settings))
-        return Command(java_command("s3proxy.jars", 160, properties, main), inherited())
+        return Command(java_command("s3proxy.jars", HEAP_MIB, properties, main), inherited())
 
     return Component(
         name="s3",
