@@ -117,7 +117,7 @@ def worker_environment(layout: Layout, stack: StackFile, name: str) -> dict[str,
     detours = detours_of(os.environ, stack.deployment)
     through = replace(stack, ports={**stack.ports, **detours})
     values = {**_values(layout, through), "metrics_port": stack.ports[name], "worker_name": name}
-    environment = {**_flatten("DARKROOM", values), "MALLOC_ARENA_MAX": "1"}
+    environment = {**dict(_flatten("DARKROOM", values)), "MALLOC_ARENA_MAX": "1"}
     if "s3" in detours:  # clients are not detoured
         environment["DARKROOM_S3__PUBLIC_ENDPOINT_URL"] = f"http://{_HOST}:{stack.ports['s3']}"
     return environment
