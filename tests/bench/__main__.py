@@ -26,10 +26,10 @@ from tests.bench.station import Bench, station
 ROUNDS = 5
 QUICK = (
     *("projections", "idle", "jobs", "photographs", "calls", "counted"),
-    *("latencies", "submits", "decisions", "price", "reservations", "batches"),
+    *("latencies", "submits", "decisions", "price", "reservations", "batches", "queries"),
 )
 """Modules of `tests.bench.parts`, in an order in which none disturbs the next."""
-GROWTH: tuple[str, ...] = ("queries", "rebuilds", "memory", "growth", "hoard")
+GROWTH: tuple[str, ...] = ("rebuilds", "memory", "growth", "hoard")
 """Those that take long."""
 _PLAN = Path(__file__).with_name("plan.toml")
 
