@@ -8,14 +8,14 @@ from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry
 from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from infra.http.audit import AccessTrail
 from infra.http.observe import AccessLog, HttpMetrics, Observed
-from infra.http.routing import Gate, Operation, admitted, routes_of
-from infra.http.wording import EXCEPTION_HANDLERS, answer_to
+from infra.http.routing import Gate, Operation, routes_of
+from infra.http.shortcuts import Shortcut
+from infra.http.wording import EXCEPTION_HANDLERS
 from schemas.wire.surface import Surface
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
@@ -40,33 +40,10 @@ def build_application(
     app = Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS, lifespan=lifespan)
     app.router.redirect_slashes = False
     surfaces = surfaces_of(operations)
-    return Observed(_Shortcut(app, operations, gate), ports, HttpMetrics(registry), access_log, trail, surfaces)
+    return Observed(Shortcut(app, operations, gate), ports, HttpMetrics(registry), access_log, trail, surfaces)
 
 
 def surfaces_of(operations: Sequence[Operation]) -> tuple[Surface, ...]:
     """The contracts of these operations, those with longer paths first: `/api/ai/images` before `/api/ai`."""
     found = {id(row.surface): row.surface for row in operations if row.surface is not None}
     return tuple(sorted(found.values(), key=lambda surface: -max(map(len, surface.prefixes))))
-
-
-class _Shortcut:
-    """Takes operations whose path has no parameters straight to their handler; all else goes through Starlette.
-
-    A lookup in place of four layers of middleware and routing, with the same answers to the same exceptions.
-    """
-
-    def __init__(self, app: ASGIApp, operations: Sequence[Operation], gate: Gate) -> None:
-        self._app, self._gate = app, gate
-        self._operations = {(row.method, row.path): row for row in operations if "{" not in row.path}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        operation = self._operations.get((scope.get("method"), scope.get("path")))  # type: ignore[arg-type]
-        if operation is None:
-            await self._app(scope, receive, send)
-            return
-        request = Request(scope, receive, send)
-        try:
-            response = await admitted(request, operation, self._gate)
-        except Exception as error:
-            response = await answer_to(request, error)
-        await response(scope, receive, send)
