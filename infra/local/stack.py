@@ -41,7 +41,7 @@ WORKERS: Mapping[str, tuple[str, ...]] = {
     "auditor-0": ("kafka", "postgres"),
 }
 NAMES = (*SERVERS, *WORKERS)
-_WORKER_CAPS_MIB = {"processor": 768, "dispatcher": 2048, "projector": 512, "gateway": 768, "auditor": 512}
+_WORKER_CAPS_MIB = {"processor": 2048, "dispatcher": 2048, "projector": 512, "gateway": 768, "auditor": 512}
 _HOST = "127.0.0.1"
 _EVERYWHERE = ("0.0.0.0", "::")  # nosec B104 # what an operator may ask for, compared with
 _BUCKET = "darkroom"
