@@ -8,8 +8,10 @@ By default they are the local stack's own children on free ports in a temporary 
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,7 +38,10 @@ class Servers(Protocol):
 
 
 class LocalServers:
-    """The local stack's servers, supervised from a thread of their own: what a test kills comes back."""
+    """The local stack's servers, supervised from a thread of their own: what a test kills comes back.
+
+    A server that is not needed yet has its ports held, or a stack that starts meanwhile could take one of them.
+    """
 
     def __init__(self, root: Path) -> None:
         self.layout = Layout(root)
@@ -44,10 +49,16 @@ class LocalServers:
         self._options = Options(only=SERVERS)
         self._stack: StackFile = open_stack(self.layout, self._options)
         self.settings: Settings = settings_of(self.layout)
+        self._held = {name: _held(port) for name, port in self.ports.items()}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="servers")
         self._running: dict[str, tuple[Supervisor, asyncio.Event, asyncio.Task[None]]] = {}
         self._thread.start()
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports of the servers by name, whether they run or not."""
+        return {name: port for name, port in self._stack.ports.items() if name.startswith(SERVERS)}
 
     def need(self, *names: str) -> Settings:
         missing = [name for name in names if name not in self._running]
@@ -70,6 +81,8 @@ class LocalServers:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        for holder in self._held.values():
+            holder.close()
         self._lock.release()
 
     async def _start(self, names: Sequence[str]) -> None:
@@ -78,12 +91,16 @@ class LocalServers:
         await asyncio.gather(*(self._start_one(component) for component in made))
 
     async def _start_one(self, component: Component) -> None:
+        for name in [name for name in self._held if name.startswith(component.name)]:
+            self._held.pop(name).close()
         supervisor = Supervisor((component,), self.layout.logs)
         stop = asyncio.Event()
         task = asyncio.create_task(supervisor.run(stop))
         self._running[component.name] = (supervisor, stop, task)
         healthy = asyncio.create_task(supervisor.all_healthy())
         done, _ = await asyncio.wait((task, healthy), timeout=START_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+        if healthy not in done:
+            del self._running[component.name]  # whoever needs it next is told the same, and waits for nothing
         if task in done:
             healthy.cancel()
             await task
@@ -97,6 +114,14 @@ class LocalServers:
 
     def _call(self, work: Callable[..., Coroutine[Any, Any, None]], *arguments: object) -> None:
         asyncio.run_coroutine_threadsafe(work(*arguments), self._loop).result(START_LIMIT_S + 30)
+
+
+def _held(port: int) -> socket.socket:
+    """The port, bound so that nobody finds it free; where connections linger from an earlier life it stays as it is."""
+    holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    with suppress(OSError):
+        holder.bind(("127.0.0.1", port))
+    return holder
 
 
 async def _make_topics(settings: Settings) -> None:
