@@ -112,12 +112,14 @@ def settings_of(layout: Layout) -> Settings:
 def worker_environment(layout: Layout, stack: StackFile, name: str) -> dict[str, str]:
     """The variables of one worker process; it goes by the detours that the environment asks for.
 
-    One heap for all threads of a worker: they take turns anyway, and each heap keeps what its own peaks took.
+    One heap for all threads of a processor: they take turns anyway, and each heap keeps what its own peaks took.
     """
     detours = detours_of(os.environ, stack.deployment)
     through = replace(stack, ports={**stack.ports, **detours})
     values = {**_values(layout, through), "metrics_port": stack.ports[name], "worker_name": name}
-    environment = {**dict(_flatten("DARKROOM", values)), "MALLOC_ARENA_MAX": "1"}
+    environment = dict(_flatten("DARKROOM", values))
+    if name.startswith("processor"):
+        environment["MALLOC_ARENA_MAX"] = "1"
     if "s3" in detours:  # clients are not detoured
         environment["DARKROOM_S3__PUBLIC_ENDPOINT_URL"] = f"http://{_HOST}:{stack.ports['s3']}"
     return environment
