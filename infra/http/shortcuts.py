@@ -36,18 +36,18 @@ class Shortcuts:
     """Which operation a request is for, where a table can tell."""
 
     def __init__(self, operations: Sequence[Operation]) -> None:
-        paths = list(dict.fromkeys(row.path for row in operations))  # routes stand where their path came first
-        ordered = sorted(operations, key=lambda row: paths.index(row.path))
         self._exact: dict[tuple[str, str], Operation] = {
-            (row.method, row.path): row for row in ordered if "{" not in row.path
+            (row.method, row.path): row for row in operations if "{" not in row.path
         }
+        first = {path: number for number, path in enumerate(dict.fromkeys(row.path for row in operations))}
+        with_parameters = (row for row in operations if "{" in row.path)
+        ways = [_way(row) for row in sorted(with_parameters, key=lambda row: first[row.path])]  # as their routes stand
+        places = {_place(way.operation.path) for way in ways}
         self._ways: dict[tuple[str, _Place], list[_Way]] = {}
-        with_parameters = [row for row in ordered if "{" in row.path]
-        for place in {_place(row.path) for row in with_parameters}:
-            if not any("{" in segment for segment in place):
-                for row in with_parameters:
-                    if _may_be_at(row.path, place):
-                        self._ways.setdefault((row.method, place), []).append(_way(row))
+        for place in (place for place in places if not any("{" in segment for segment in place)):
+            for way in ways:
+                if _may_be_at(way.operation.path, place):
+                    self._ways.setdefault((way.operation.method, place), []).append(way)
 
     def find(self, method: str, path: str) -> tuple[Operation, dict[str, Any]] | None:
         """The operation and its path parameters; None where Starlette has to look."""

@@ -77,6 +77,8 @@ def _paired(
 
 def _done(kind: str, load: Load) -> Result:
     """Run the load; what waits for decisions may be turned away in part, nothing else may."""
-    result = run_load(load) if kind == "decided" else measured(load, STATUS)
+    if kind == "accepted":
+        return measured(load, STATUS)
+    result = run_load(load)
     turned_away(result, STATUS)
     return result
