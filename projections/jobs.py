@@ -80,8 +80,8 @@ def _released(event: ev.Event, data: ev.AttemptReleased) -> Columns:
     return {"status": "queued", "attempts": data.attempt, "queued_ms": event.time_ms}
 
 
-def _started(event: ev.Event, _: ev.JobStarted) -> Columns:
-    return {"status": "running", "running_ms": event.time_ms}
+def _started(event: ev.Event, data: ev.JobStarted) -> Columns:
+    return {"status": "running", "running_ms": event.time_ms - data.ran_ms}
 
 
 def _renewed(_: ev.Event, __: ev.LeaseRenewed) -> Columns:

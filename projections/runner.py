@@ -34,7 +34,7 @@ from schemas.topics import EVENTS, KEYS
 
 BATCH_EVENTS_MAX = 5_000
 _POLL_S = 0.25
-_POLL_EVERY_S = 0.01  # what comes first after a pause is read at once; a stream of small decisions is read together
+_POLL_EVERY_S = 0.025  # what comes first after a pause is read at once; a stream of small decisions is read together
 _WATCH_EVERY_S = 2.0
 _STALLED_AFTER_S = 15.0
 _HEALTHY_FOR_S = 30.0

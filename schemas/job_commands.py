@@ -73,12 +73,13 @@ class RefundJob(Command, frozen=True, tag="refund-job"):
     reason: str
 
 
-class AttemptStarted(Command, frozen=True, tag="attempt-started"):
-    """A dispatcher has begun on the attempt."""
+class AttemptStarted(Command, frozen=True, omit_defaults=True, tag="attempt-started"):
+    """A dispatcher has begun on the attempt, `ran_ms` before it says so."""
 
     job: str
     attempt: int
     dispatcher: str
+    ran_ms: int = 0
 
 
 class RenewLease(Command, frozen=True, tag="renew-lease"):

@@ -96,13 +96,14 @@ class AttemptReleased(EventData, frozen=True, omit_defaults=True, tag="attempt-r
     quarantine: bool = False
 
 
-class JobStarted(EventData, frozen=True, tag="job-started"):
-    """A dispatcher began on the attempt."""
+class JobStarted(EventData, frozen=True, omit_defaults=True, tag="job-started"):
+    """A dispatcher began on the attempt, `ran_ms` before the event's time: it tells a start a moment later."""
 
     job: str
     attempt: int
     dispatcher: str
     lease_until_ms: int
+    ran_ms: int = 0
 
 
 class LeaseRenewed(EventData, frozen=True, tag="lease-renewed"):

@@ -54,7 +54,7 @@ class Housekeeper:
         metrics.PURGES.labels("done").inc()
         metrics.PURGED_OBJECTS.inc(deleted)
         _log.info("purged", purge=item.purge, account=item.account, objects=deleted)
-        await self._sender.send(item, RecordPurge(item.purge), self._clock.now_ms() + SEND_FOR_MS)
+        await self._sender.send(item, [RecordPurge(item.purge)], self._clock.now_ms() + SEND_FOR_MS)
         failpoints.passed("dispatcher.purged.after")
 
     async def _delete(self, item: PurgeItem) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Sequence
 
 from infra.errors import OperatorError
 from infra.logs import get_logger
@@ -58,10 +59,12 @@ class LossySender:
     def __init__(self, sender: CommandSender, loss: Loss) -> None:
         self._sender, self._loss = sender, loss
 
-    async def send(self, item: WorkItem | PurgeItem, command: DispatchCommand, until_ms: int) -> bool:
-        if isinstance(command, RecordOutcome) and self._loss.takes(f"outcome of {command.job}/{command.attempt}"):
-            return True
-        return await self._sender.send(item, command, until_ms)
+    async def send(self, item: WorkItem | PurgeItem, commands: Sequence[DispatchCommand], until_ms: int) -> bool:
+        kept = [command for command in commands if not self._loses(command)]
+        return not kept or await self._sender.send(item, kept, until_ms)
+
+    def _loses(self, command: DispatchCommand) -> bool:
+        return isinstance(command, RecordOutcome) and self._loss.takes(f"outcome of {command.job}/{command.attempt}")
 
 
 def lossy(take: Handle, loss: Loss) -> Handle:

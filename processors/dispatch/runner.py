@@ -2,10 +2,12 @@
 
 Theory of operation
 -------------------
-`run` takes one work item from delivery to its outcome and never raises. Work begins at once; `attempt-started` travels
-meanwhile and is on the log before the outcome is. While the attempt runs, its lease is renewed; a dispatcher that dies
-just falls silent, and the decider hands out the next attempt. Nothing here is exactly-once, and nothing needs to be:
-the decider takes the first outcome that fits (design section 2, point 15).
+`run` takes one work item from delivery to its outcome and never raises. Work begins at once; `attempt-started` follows
+after `START_TOLD_AFTER_S`, with the time that it has run, or together with the outcome of an attempt that ends sooner:
+one record and one decision instead of two. Either way it stands on the log before the outcome does. While the attempt
+runs, its lease is renewed; a dispatcher that dies just falls silent, and the decider hands out the next attempt.
+Nothing here is exactly-once, and nothing needs to be: the decider takes the first outcome that fits (design section 2,
+point 15).
 
 A suspect (`quarantine`) runs alone, one after the other and outside of the lane's slots (`suspects`).
 """
@@ -14,8 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 
@@ -36,6 +39,8 @@ from schemas.catalogue import Catalogue
 from schemas.commands import AttemptStarted, Failed, RecordOutcome, RenewLease, Succeeded
 from schemas.work import WorkItem
 
+START_TOLD_AFTER_S = 0.05
+_LEASE_MARGIN_S = 1.0
 _log = get_logger(__name__)
 
 
@@ -87,26 +92,26 @@ class Runner:
                 await self._work_and_report(item, decision)
 
     async def _work_and_report(self, item: WorkItem, decision: Begin) -> None:
-        began = time.perf_counter()
-        started = asyncio.create_task(self._started(item))
+        start = _Start(self._told_after_s(item), lambda ran_s: self._tell(item, self._started(item, ran_s), None))
         try:
             async with self._lease_kept(item, decision):
                 outcome = await self._outcome(item, decision)
-                metrics.ATTEMPT_SECONDS.labels(item.model).observe(time.perf_counter() - began)
-                await started
-                await self._report(item, outcome)
+                metrics.ATTEMPT_SECONDS.labels(item.model).observe(start.ran_s)
+                started = None if await start.is_told() else self._started(item, start.ran_s)
+                await self._report(item, outcome, started)
         except asyncio.CancelledError:
             await self._report(item, stopped())
             raise
         finally:
-            started.cancel()
+            start.forget()
 
-    async def _started(self, item: WorkItem) -> None:
-        """Tell the decider that the attempt has begun."""
-        failpoints.passed("dispatcher.started.before")
-        command = AttemptStarted(item.job, item.attempt, self._dispatcher)
-        await self._ports.sender.send(item, command, item.lease_until_ms)
-        failpoints.passed("dispatcher.started.after")
+    def _told_after_s(self, item: WorkItem) -> float:
+        """A lease that is nearly over does not wait."""
+        left_s = (item.lease_until_ms - self._ports.clock.now_ms()) / 1000
+        return START_TOLD_AFTER_S if left_s > _LEASE_MARGIN_S else 0.0
+
+    def _started(self, item: WorkItem, ran_s: float) -> AttemptStarted:
+        return AttemptStarted(item.job, item.attempt, self._dispatcher, int(ran_s * 1000))
 
     async def _outcome(self, item: WorkItem, decision: Begin) -> Succeeded | Failed:
         """Work, trying again where that may help; whatever goes wrong becomes a failure with a name."""
@@ -129,14 +134,24 @@ class Runner:
                 metrics.RETRIES.labels(type(error).__name__).inc()
             await asyncio.sleep(step.pause_ms / 1000)
 
-    async def _report(self, item: WorkItem, outcome: Succeeded | Failed) -> None:
+    async def _report(self, item: WorkItem, outcome: Succeeded | Failed, started: AttemptStarted | None = None) -> None:
         label = "succeeded" if isinstance(outcome, Succeeded) else outcome.reason
         metrics.OUTCOMES.labels(item.model, label).inc()
         _log.info("attempt-ended", job=item.job, attempt=item.attempt, model=item.model, outcome=label)
-        command = RecordOutcome(item.job, item.attempt, outcome)
-        failpoints.passed("dispatcher.outcome.before")
-        await self._ports.sender.send(item, command, max(item.run_until_ms, item.lease_until_ms))
-        failpoints.passed("dispatcher.outcome.after")
+        await self._tell(item, started, RecordOutcome(item.job, item.attempt, outcome))
+
+    async def _tell(self, item: WorkItem, started: AttemptStarted | None, ended: RecordOutcome | None) -> None:
+        """Append the attempt's start, its end or both in one record, for as long as anybody waits for it."""
+        if started is not None:
+            failpoints.passed("dispatcher.started.before")
+        if ended is not None:
+            failpoints.passed("dispatcher.outcome.before")
+        until_ms = item.lease_until_ms if ended is None else max(item.run_until_ms, item.lease_until_ms)
+        await self._ports.sender.send(item, [command for command in (started, ended) if command is not None], until_ms)
+        if started is not None:
+            failpoints.passed("dispatcher.started.after")
+        if ended is not None:
+            failpoints.passed("dispatcher.outcome.after")
 
     @asynccontextmanager
     async def _lease_kept(self, item: WorkItem, decision: Begin) -> AsyncGenerator[None]:
@@ -155,8 +170,39 @@ class Runner:
             metrics.RENEWALS.inc()
             until_ms = self._ports.clock.now_ms() + decision.renew_every_ms
             failpoints.passed("dispatcher.lease.before")
-            await self._ports.sender.send(item, RenewLease(item.job, item.attempt), until_ms)
+            await self._ports.sender.send(item, [RenewLease(item.job, item.attempt)], until_ms)
             failpoints.passed("dispatcher.lease.after")
 
     def _remaining_s(self, decision: Begin) -> float:
         return max(0.001, (decision.run_until_ms - self._ports.clock.now_ms()) / 1000)
+
+
+class _Start:
+    """An attempt's start on its way to the decider: told after `delay_s`, unless somebody takes it over before."""
+
+    def __init__(self, delay_s: float, tell: Callable[[float], Coroutine[Any, Any, None]]) -> None:
+        self._began_s = time.perf_counter()
+        self._tell = tell
+        self._telling: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._begin_to_tell)
+
+    @property
+    def ran_s(self) -> float:
+        """For how long the attempt has run."""
+        return time.perf_counter() - self._began_s
+
+    def _begin_to_tell(self) -> None:
+        self._telling = asyncio.create_task(self._tell(self.ran_s))
+
+    async def is_told(self) -> bool:
+        """Wait until it is told, if that has begun; otherwise it is the caller's to tell."""
+        self._timer.cancel()
+        if self._telling is not None:
+            await self._telling
+        return self._telling is not None
+
+    def forget(self) -> None:
+        """The attempt is over."""
+        self._timer.cancel()
+        if self._telling is not None:
+            self._telling.cancel()

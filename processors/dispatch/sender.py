@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Protocol
 
 from infra.clock import Clock
@@ -23,10 +24,11 @@ _log = get_logger(__name__)
 class CommandSender(Protocol):
     """Tells the owner of an account what became of its attempts and purges."""
 
-    async def send(self, item: WorkItem | PurgeItem, command: DispatchCommand, until_ms: int) -> bool:
-        """Append the command, trying until `until_ms`; False when the log took nothing for sure by then.
+    async def send(self, item: WorkItem | PurgeItem, commands: Sequence[DispatchCommand], until_ms: int) -> bool:
+        """Append the commands in their order, in one record as far as they fit, trying until `until_ms`.
 
-        It may be appended more than once: the decider ignores what does not fit by name.
+        False when the log has not acknowledged them by then. They may be appended more than once: the decider ignores
+        what does not fit by name.
         """
         ...
 
@@ -37,8 +39,24 @@ class LogCommandSender:
     def __init__(self, appender: Appender, partitions: int, ids: IdSource, clock: Clock) -> None:
         self._appender, self._partitions, self._ids, self._clock = appender, partitions, ids, clock
 
-    async def send(self, item: WorkItem | PurgeItem, command: DispatchCommand, until_ms: int) -> bool:
-        envelope = Envelope(
+    async def send(self, item: WorkItem | PurgeItem, commands: Sequence[DispatchCommand], until_ms: int) -> bool:
+        encoded = [encode_command(self._envelope(item, command)) for command in commands]
+        partition, pause_s = partition_of(item.account, self._partitions), _PAUSE_S
+        while True:
+            try:
+                await self._appender.append_many(partition, encoded)
+            except (OutcomeUnknown, NotAppended) as error:
+                if self._clock.now_ms() + pause_s * 1000 >= until_ms:
+                    kinds = [type(command).__name__ for command in commands]
+                    _log.error("commands-not-sent", what=_named(item), commands=kinds, error=str(error))
+                    return False
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _PAUSE_S_MAX)
+            else:
+                return True
+
+    def _envelope(self, item: WorkItem | PurgeItem, command: DispatchCommand) -> Envelope:
+        return Envelope(
             id=self._ids.mint("cmd"),
             account=item.account,
             product=item.product,
@@ -47,19 +65,6 @@ class LogCommandSender:
             actor="dispatcher",
             trace=item.trace if isinstance(item, WorkItem) else None,
         )
-        encoded, partition = encode_command(envelope), partition_of(item.account, self._partitions)
-        pause_s = _PAUSE_S
-        while True:
-            try:
-                await self._appender.append(partition, encoded)
-            except (OutcomeUnknown, NotAppended) as error:
-                if self._clock.now_ms() + pause_s * 1000 >= until_ms:
-                    _log.error("command-not-sent", what=_named(item), command=type(command).__name__, error=str(error))
-                    return False
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, _PAUSE_S_MAX)
-            else:
-                return True
 
 
 def _named(item: WorkItem | PurgeItem) -> str:
@@ -67,14 +72,19 @@ def _named(item: WorkItem | PurgeItem) -> str:
 
 
 class MemoryCommandSender:
-    """Keeps what was sent, for tests; `dropped` holds command types that get lost on their way."""
+    """Keeps what was sent, for tests, one `records` entry a call; `dropped` holds types that get lost on their way."""
 
     def __init__(self) -> None:
-        self.sent: list[DispatchCommand] = []
+        self.records: list[Sequence[DispatchCommand]] = []
         self.dropped: set[type[DispatchCommand]] = set()
 
-    async def send(self, item: WorkItem | PurgeItem, command: DispatchCommand, until_ms: int) -> bool:
-        if type(command) in self.dropped:
-            return False
-        self.sent.append(command)
-        return True
+    @property
+    def sent(self) -> list[DispatchCommand]:
+        """All commands, in order."""
+        return [command for record in self.records for command in record]
+
+    async def send(self, item: WorkItem | PurgeItem, commands: Sequence[DispatchCommand], until_ms: int) -> bool:
+        kept = [command for command in commands if type(command) not in self.dropped]
+        if kept:
+            self.records.append(kept)
+        return bool(kept)

@@ -23,7 +23,7 @@ from schemas.replies import JobCancelAccepted, JobHiddenAnswer
 
 
 def attempt_started(draft: Draft, command: cmd.AttemptStarted) -> None:
-    """The attempt runs from now on under the running lease."""
+    """The attempt runs from now on under the running lease; no dispatcher's clock puts its start before its release."""
     account = draft.envelope.account
     job = live_job(draft, account, command.job)
     if job is None or job.attempt != command.attempt or not isinstance(job.phase, Released):
@@ -32,7 +32,9 @@ def attempt_started(draft: Draft, command: cmd.AttemptStarted) -> None:
     plan = draft.plan()
     assert plan is not None
     lease_until_ms = draft.time_ms + plan.leases.running_ms
-    draft.emit(account, ev.JobStarted(command.job, command.attempt, command.dispatcher, lease_until_ms))
+    released_ms = job.phase.run_until_ms - job.run_deadline_ms - plan.leases.start_ms
+    ran_ms = max(0, min(command.ran_ms, draft.time_ms - released_ms))
+    draft.emit(account, ev.JobStarted(command.job, command.attempt, command.dispatcher, lease_until_ms, ran_ms))
 
 
 def renew_lease(draft: Draft, command: cmd.RenewLease) -> None:

@@ -47,8 +47,8 @@ FOLLOWING = (
         "a dispatcher reports what it did not do",
         "an outcome is that of its attempt",
         "processors/dispatch/runner.py",
-        "        command = RecordOutcome(item.job, item.attempt, outcome)\n",
-        "        command = RecordOutcome(item.job, item.attempt + 1, outcome)\n",
+        "RecordOutcome(item.job, item.attempt, outcome))\n",
+        "RecordOutcome(item.job, item.attempt + 1, outcome))\n",
     ),
     Bug(
         "a lease is not renewed",

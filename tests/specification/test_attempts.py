@@ -50,6 +50,12 @@ def test_a_start_moves_the_job_to_running_under_the_running_lease() -> None:
     assert job.status == "running"
 
 
+@pytest.mark.parametrize(("says", "ran"), [(40, 40), (3 * SECOND, 3 * SECOND), (4 * SECOND, 3 * SECOND), (-1, 0)])
+def test_no_dispatchers_clock_puts_a_start_before_its_release(says: int, ran: int) -> None:
+    then = submitted().when(cmd.AttemptStarted("job_1", 1, "dispatcher-0", says), at=3 * SECOND)
+    assert then.events == [ev.JobStarted("job_1", 1, "dispatcher-0", T0 + 3 * SECOND + RUNNING_LEASE, ran)]
+
+
 @pytest.mark.parametrize(
     "command",
     [cmd.AttemptStarted("job_1", 2, "d"), cmd.AttemptStarted("job_x", 1, "d")],

@@ -75,7 +75,7 @@ async def test_a_second_engine_steps_in_and_the_trail_says_why(world: World, pic
     assert set(world.engine.calls) == {"classical_upscale", LANCZOS}
 
     world.engine.models["classical_upscale"] = enlarge_plainly
-    world.sender.sent.clear()
+    world.sender.records.clear()
     await world.runner.run(upscale(await world.asset(picture), job="job_2"))
     assert isinstance(world.outcome, Succeeded)
     assert world.outcome.run == EngineRun("classical_upscale", "1", "job_2/1")
@@ -121,7 +121,7 @@ async def test_only_a_crash_alone_is_the_jobs_own_failure(world: World, with_ser
     assert (world.outcome.cause, world.outcome.reason) == ("permanent", "crashes-engine")
     assert world.outcome.run == EngineRun("sandbox_echo", "1", "job_1/1")
     assert world.engine.calls == []
-    world.sender.sent.clear()
+    world.sender.records.clear()
     engine.models["sandbox_echo"] = card
     await runner.run(item(job="job_2", quarantine=True))
     assert isinstance(world.outcome, Succeeded)
@@ -217,7 +217,7 @@ async def test_a_prompt_reaches_the_engine_and_an_erased_one_ends_the_job(world:
     await world.runner.run(generated(sealed=await sealed_prompt(world, prompt="a lake at night")))
     assert isinstance(world.outcome, Succeeded)
     assert told[0]["prompt"] == "a lake at night"
-    world.sender.sent.clear()
+    world.sender.records.clear()
     elsewhere = await sealed_prompt(World(), prompt="a lake at night")
     await world.runner.run(generated(job="job_2", sealed=elsewhere))
     assert isinstance(world.outcome, Failed)

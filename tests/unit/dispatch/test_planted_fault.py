@@ -52,8 +52,9 @@ async def test_outcomes_get_lost_and_other_commands_do_not() -> None:
     inner = MemoryCommandSender()
     sender = LossySender(inner, Loss(1.0, 0))
     started = AttemptStarted("job_a", 1, "dispatcher-0")
-    assert await sender.send(ITEM, started, 1000)
-    assert await sender.send(ITEM, RecordOutcome("job_a", 1, Failed("permanent", "x", "y")), 1000)
+    outcome = RecordOutcome("job_a", 1, Failed("permanent", "x", "y"))
+    assert await sender.send(ITEM, [started, outcome], 1000)
+    assert await sender.send(ITEM, [outcome], 1000)
     assert inner.sent == [started]
 
 

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
@@ -14,7 +14,10 @@ from PIL import Image
 from infra.media.header import read_header
 from infra.s3.store import StoreUnavailable
 from infra.triton.engine import PermanentFailure, Tensors, TransientFailure
+from processors.dispatch.runner import START_TOLD_AFTER_S
+from processors.dispatch.sender import DispatchCommand
 from schemas.commands import AttemptStarted, Failed, RecordOutcome, RenewLease, Succeeded
+from schemas.work import PurgeItem, WorkItem
 from tests.unit.dispatch.world import SlowEngine, World, item, upscale
 
 
@@ -34,7 +37,8 @@ def picture() -> bytes:
 async def test_a_card_is_started_stored_and_recorded(world: World) -> None:
     await world.runner.run(item())
     started, recorded = world.sender.sent
-    assert started == AttemptStarted("job_1", 1, "dispatcher-0")
+    assert isinstance(started, AttemptStarted)
+    assert (started.job, started.attempt, started.dispatcher) == ("job_1", 1, "dispatcher-0")
     assert isinstance(recorded, RecordOutcome)
     assert isinstance(recorded.outcome, Succeeded)
     result = recorded.outcome.result
@@ -142,6 +146,49 @@ async def test_a_second_delivery_replaces_nothing(world: World) -> None:
     ]
     assert len(set(keys)) == 2
     assert all([await world.store.exists(key) for key in keys])
+
+
+async def test_a_quick_attempt_tells_its_start_and_its_end_in_one_record(world: World) -> None:
+    await world.runner_with(SlowEngine(START_TOLD_AFTER_S / 5)).run(item())
+    ((started, ended),) = world.sender.records
+    assert isinstance(started, AttemptStarted)
+    assert isinstance(ended, RecordOutcome)
+    assert started.ran_ms >= 1000 * START_TOLD_AFTER_S / 5
+
+
+async def test_the_start_of_a_longer_attempt_is_told_while_it_runs(world: World) -> None:
+    running = asyncio.create_task(world.runner_with(SlowEngine(30)).run(item()))
+    async with asyncio.timeout(5):
+        while not world.sender.sent:
+            await asyncio.sleep(0.01)
+    ((started,),) = world.sender.records
+    assert isinstance(started, AttemptStarted)
+    assert started.ran_ms >= 1000 * START_TOLD_AFTER_S - 1
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert [type(sent) for sent in world.sender.sent] == [AttemptStarted, RecordOutcome]
+
+
+async def test_the_start_of_an_attempt_whose_lease_is_nearly_over_is_told_at_once(world: World) -> None:
+    soon_ms = time.time_ns() // 1_000_000 + 900
+    await world.runner_with(SlowEngine(START_TOLD_AFTER_S / 5)).run(item(lease_until_ms=soon_ms))
+    (started,), (ended,) = world.sender.records
+    assert isinstance(started, AttemptStarted)
+    assert isinstance(ended, RecordOutcome)
+    assert started.ran_ms < 1000 * START_TOLD_AFTER_S / 5
+
+
+async def test_the_end_never_overtakes_a_start(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    send = world.sender.send
+
+    async def slow_start(to: WorkItem | PurgeItem, commands: Sequence[DispatchCommand], until_ms: int) -> bool:
+        if isinstance(commands[0], AttemptStarted):
+            await asyncio.sleep(0.2)
+        return await send(to, commands, until_ms)
+
+    monkeypatch.setattr(world.sender, "send", slow_start)
+    await world.runner_with(SlowEngine(2 * START_TOLD_AFTER_S)).run(item())
+    assert [[type(told) for told in record] for record in world.sender.records] == [[AttemptStarted], [RecordOutcome]]
 
 
 async def test_long_work_renews_its_lease_until_its_outcome(world: World) -> None:

@@ -81,6 +81,11 @@ def test_a_job_keeps_the_time_of_each_status() -> None:
     )
 
 
+def test_a_job_runs_from_when_its_attempt_began_not_from_when_that_was_told() -> None:
+    row = job_after(RELEASED, ev.JobStarted(JOB, 1, "d", 1, ran_ms=40))
+    assert row["running_ms"] - START_MS == 3000 - 40
+
+
 HIDDEN = ev.JobHidden(JOB, False, 9, None)
 
 
