@@ -3,7 +3,8 @@
 The store holds what stands on the topic, byte for byte, plus decoded copies of what was used lately. It is changed by
 drafts before their transaction commits and thrown away with its owner when the outcome is unknown, so it never has to
 be undone (spike.md section 7). Timers are a heap over the first nine bytes of each value; entries that a later write
-made stale are dropped when they come up.
+made stale are counted, dropped when they come up, and cleared away together once they are half of the heap: a million
+keys that wait for their day are never gone through because of the leases beside them.
 """
 
 import heapq
@@ -51,6 +52,7 @@ _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     "position": msgspec.json.Decoder(Progress),
     "suspect": msgspec.json.Decoder(Suspect),
 }
+STALE_TIMERS_MAX = 1_024  # are left where they are, however few others there are
 HOT_RECORDS_MAX = 2_000  # of half a KiB or more, in each of the partitions of a process
 
 
@@ -93,7 +95,7 @@ class Store:
         self._dirty: Changes = {}
         self._timers: list[tuple[int, str]] = []
         self._loaded_timed: set[str] = set()
-        self._timers_rebuilt_at = 1024
+        self._stale = 0  # at least as many of the timers as will not count any more
 
     def load(self, records: Iterable[ports.Record]) -> None:
         """Take records of the topic as they stand there, in the topic's order; `loaded` ends the cold start."""
@@ -115,7 +117,7 @@ class Store:
         self._timers = [(due, key) for key in self._loaded_timed if (due := state_due_ms(values.get(key, NO_TIMER)))]
         self._loaded_timed.clear()
         heapq.heapify(self._timers)
-        self._timers_rebuilt_at = max(1024, len(self._timers))
+        self._stale = 0
 
     def values(self) -> MutableMapping[str, bytes]:
         """The state records as they stand on the topic, by key; do not change it."""
@@ -154,24 +156,35 @@ class Store:
         hot, values = self._hot, self._values
         for key, record in self._dirty.items():
             if record is None:
-                if values.pop(key, None) is not None:
+                before = values.pop(key, None)
+                if before is not None:
                     writes.append((key.encode(), None))
+                    if not before.startswith(NO_TIMER):
+                        self._stale += 1
                 del hot[key]
                 continue
-            due_ms = _DUE_MS.get(type(record))
-            due = due_ms(record) if due_ms is not None else 0
-            value = encode_state(record, due)
-            if due and self._keeps_timers:
-                before = values.get(key)
-                if before is None or state_due_ms(before) != due:
-                    heapq.heappush(self._timers, (due, key))
-            values[key] = value
+            due_ms, due = _DUE_MS.get(type(record)), 0
+            if due_ms is not None:
+                due = due_ms(record)
+                if self._keeps_timers:
+                    self._time(key, values.get(key), due)
+            value = values[key] = encode_state(record, due)
             writes.append((key.encode(), value))
             if type(record) is Idempotency:
                 del hot[key]  # only a repeat asks for it again
         self._dirty.clear()
         self._bound()
         return writes
+
+    def _time(self, key: str, before: bytes | None, due: int) -> None:
+        """The timer of `key` is now `due` (0: none); `before` is the value that had the earlier one."""
+        due_before = state_due_ms(before) if before is not None else 0
+        if due_before == due:
+            return
+        if due_before:
+            self._stale += 1
+        if due:
+            heapq.heappush(self._timers, (due, key))
 
     def next_due_ms(self) -> int | None:
         """When the next timer ends, None when none runs."""
@@ -185,6 +198,8 @@ class Store:
             entry = heapq.heappop(self._timers)
             if self._is_live(entry) and (not found or found[-1] != entry):
                 found.append(entry)
+            else:
+                self._stale -= 1
         for entry in found:
             heapq.heappush(self._timers, entry)
         return tuple(key for _, key in found)
@@ -195,11 +210,12 @@ class Store:
     def _drop_stale(self) -> None:
         while self._timers and not self._is_live(self._timers[0]):
             heapq.heappop(self._timers)
+            self._stale -= 1
 
     def _bound(self) -> None:
-        if len(self._timers) > 2 * self._timers_rebuilt_at:
+        if self._stale > max(STALE_TIMERS_MAX, len(self._timers) // 2):
             self._timers = sorted({entry for entry in self._timers if self._is_live(entry)})
-            self._timers_rebuilt_at = max(1024, len(self._timers))
+            self._stale = 0
         most = HOT_RECORDS_MAX if self._hot_records_max is None else self._hot_records_max
         excess = len(self._hot) - most
         if excess > 0:

@@ -65,7 +65,7 @@ class Batches:
         load = Load(
             host=HOST,
             port=self._ports[way],
-            shapes=tuple(_batch(WAYS[way], token, size, prefer) for token in self._accounts),
+            shapes=tuple(batch(token, size, prefer, WAYS[way]) for token in self._accounts),
             key=f"batch-{self._loads}-",
             connections=min(CONNECTIONS, IN_FLIGHT_MAX // size),
             count=min(REQUESTS_MAX, COMMANDS_A_LOAD // size),
@@ -161,6 +161,7 @@ async def _submits_on_log(settings: Settings) -> int:
         await client.close()
 
 
-def _batch(path: str, token: str, size: int, prefer: str) -> Shape:
+def batch(token: str, size: int, prefer: str, path: str = WAYS["Darkroom"]) -> Shape:
+    """A request with as many small jobs."""
     headers = (f"Authorization: Bearer {token}", f"Content-Type: {NDJSON}", f"Prefer: {prefer}")
     return Shape("POST", path, headers, batch_body(size, "ndjson").decode())

@@ -25,7 +25,7 @@ PROBE_S = 2.0
 CAUGHT_UP_LIMIT_S = 60.0
 ROLES = {"accepted": ("gateway-0",), "decided": ("gateway-0", "processor-0")}
 GOALS = {"accepted": 0.7, "decided": 0.0}
-_BODY = {"model": "sandbox/echo", "params": {"seed": 7}, "metadata": {"note": "x" * 250}}
+BODY = {"model": "sandbox/echo", "params": {"seed": 7}, "metadata": {"note": "x" * 250}}
 
 
 def measure(bench: Bench, at: Station) -> None:
@@ -38,7 +38,7 @@ def measure(bench: Bench, at: Station) -> None:
     away = 0
     for kind, roles in ROLES.items():
         gateway, *_ = at.roles(*roles)
-        what = shapes(at.tokens, _BODY, *(("wait=0",) if kind == "accepted" else ()))
+        what = shapes(at.tokens, BODY, *(("wait=0",) if kind == "accepted" else ()))
         if kind == "decided":
             _until_caught_up(at, what)
         for warmed in (at.port, port):  # the broker compiles the way of a transaction while it is first used

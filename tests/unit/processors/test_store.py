@@ -97,6 +97,30 @@ def test_timers_stay_bounded_while_a_lease_is_renewed_again_and_again() -> None:
     assert store.next_due_ms() == 19_999
 
 
+def test_keys_that_wait_are_not_gone_through_again_as_they_become_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, looked_at = Store(0), list[str]()
+
+    def is_live(entry: tuple[int, str]) -> bool:
+        looked_at.append(entry[1])
+        return True
+
+    monkeypatch.setattr(store, "_is_live", is_live)
+    for number in range(20_000):
+        store.change({idempotency_key(ANNA, str(number)): key_record(1_000 + number)})
+        store.take_writes()
+    assert looked_at == []
+
+
+def test_timers_of_what_has_ended_are_cleared_away() -> None:
+    store = Store(0)
+    keys = [idempotency_key(ANNA, str(number)) for number in range(10_000)]
+    store.change({key: key_record(7) for key in keys})
+    store.take_writes()
+    store.change(dict.fromkeys(keys[1:]))
+    store.take_writes()
+    assert store._timers == [(7, keys[0])]
+
+
 def test_replies_are_packed_by_gateway_in_order() -> None:
     answers = [(f"gw_{number % 2}", Reply(str(number), ANNA, "0.0.0.0", Done())) for number in range(500)]
     records = reply_records(answers, 3, 7)
