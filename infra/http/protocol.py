@@ -8,6 +8,9 @@ costs a timer only once a connection. A body that stops coming for 20 s is answe
 An answer that ends the connection before all of the body was read (the file is too large) would never be seen: a socket
 that is closed with unread bytes resets the connection, and the client loses what it has not read yet. So what still
 comes is read over first, for a while and up to a bound.
+
+What an answer writes in one turn of the loop leaves in one piece. Uvicorn writes head and body one after the other, and
+each write is a system call and a packet for the client: a twentieth of a submit.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ HEAD_TIMEOUT_S = 10.0
 BODY_TIMEOUT_S = 20.0
 LINGER_S = 30.0
 LINGER_BYTES_MAX = 128 << 20
+JOINED_BYTES_MAX = 64 << 10
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -40,9 +44,11 @@ class LimitedProtocol(HttpToolsProtocol):
     _in_body = False
     _timer: asyncio.TimerHandle | None = None
     _read_over: int | None = None
+    _held_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._held: list[bytes] = []
         self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self._is_late)
 
     def data_received(self, data: bytes) -> None:
@@ -98,7 +104,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._in_body = True
         if not self._refused:
             super().on_headers_complete()
-            self.cycle.transport = _Closing(self)  # type: ignore[assignment]
+            self.cycle.transport = _Answering(self)  # type: ignore[assignment]
 
     def on_message_complete(self) -> None:
         self._in_body = False
@@ -115,8 +121,29 @@ class LimitedProtocol(HttpToolsProtocol):
         elif not self._refused:
             super().on_body(body)
 
+    def write_joined(self, piece: bytes) -> None:
+        """Write what an answer has, together with what it has until the loop turns, or until that is much."""
+        if not self._held:
+            self.loop.call_soon(self._write_held)
+        self._held.append(piece)
+        self._held_bytes += len(piece)
+        if self._held_bytes > JOINED_BYTES_MAX:
+            self._write_held()
+
+    def _write_held(self) -> None:
+        if self._held:
+            pieces, self._held, self._held_bytes = self._held, [], 0
+            if not self.transport.is_closing():
+                self.transport.writelines(pieces)
+
+    def shutdown(self) -> None:
+        """The server ends; what an answer has written is written first."""
+        self._write_held()
+        super().shutdown()
+
     def close_when_read(self) -> None:
         """End the connection once the rest of the body has come, or its bounds are reached."""
+        self._write_held()
         if not self._in_body:
             self.transport.close()
         elif self._read_over is None:
@@ -150,6 +177,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._refused:
             return
         self._refused = True
+        self._write_held()
         transport: Any = self.transport
         if not transport.is_closing():
             if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
@@ -157,12 +185,15 @@ class LimitedProtocol(HttpToolsProtocol):
             transport.close()
 
 
-class _Closing:
-    """The transport as a cycle of request and answer sees it: it closes only when the client can have read all."""
+class _Answering:
+    """The transport as a cycle of request and answer sees it.
+
+    It joins what is written at once, and closes only when the client can have read all.
+    """
 
     def __init__(self, protocol: LimitedProtocol) -> None:
         self._protocol = protocol
-        self.write = protocol.transport.write
+        self.write = protocol.write_joined
         self.is_closing = protocol.transport.is_closing
 
     def close(self) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
 
 from infra.http import protocol
 from infra.http.protocol import LimitedProtocol
+
+PIECES = [bytes([number % 251]) * size for number, size in enumerate([1, 700, 20_000, 300_000] * 20)]
 
 
 class _Quiet(uvicorn.Server):
@@ -23,6 +26,14 @@ async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(b"content-length", b"2"), (b"connection", b"close")]
         await send({"type": "http.response.start", "status": 400, "headers": headers})
         await send({"type": "http.response.body", "body": b"no"})
+        return
+    if scope["path"] == "/pieces":  # of all sizes, with turns of the loop in between, and the connection ends
+        headers = [(b"content-length", b"%d" % len(b"".join(PIECES))), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for number, piece in enumerate(PIECES):
+            await send({"type": "http.response.body", "body": piece, "more_body": number < len(PIECES) - 1})
+            if number % 7 == 0:
+                await asyncio.sleep(0)
         return
     await send({"type": "http.response.start", "status": 204, "headers": []})
     await send({"type": "http.response.body", "body": b""})
@@ -129,3 +140,60 @@ async def _send_on(writer: asyncio.StreamWriter) -> None:
         writer.write(bytes(1 << 20))
         await writer.drain()
         await asyncio.sleep(0.001)
+
+
+async def test_pieces_of_an_answer_come_whole_and_in_their_order(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /pieces HTTP/1.1\r\nHost: x\r\n\r\n")
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    assert answer.partition(b"\r\n\r\n")[2] == b"".join(PIECES)
+    writer.close()
+
+
+@pytest.mark.parametrize("then", [b"nonsense\r\n\r\n", MANY])
+async def test_an_answer_goes_before_the_refusal_of_what_came_behind_it(port: int, then: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(GOOD)
+    async with asyncio.timeout(5):
+        assert b" 204 " in await reader.readuntil(b"\r\n\r\n")
+        writer.write(then)
+        assert (await reader.read()).count(b"HTTP/1.1 4") == 1
+    writer.close()
+
+
+class _Socket(asyncio.Transport):
+    """A transport that keeps what each system call would send."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent.append(bytes(data))
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        self.sent.append(b"".join(list_of_data))
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize(("path", "status"), [(b"/", b"204"), (b"/refuse", b"400")])
+async def test_head_and_body_leave_in_one_system_call(path: bytes, status: bytes) -> None:
+    config = uvicorn.Config(_echo, http=LimitedProtocol, lifespan="off", log_config=None)
+    config.load()
+    connection, socket = LimitedProtocol(config, ServerState(), {}), _Socket()
+    connection.connection_made(socket)
+    connection.data_received(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    async with asyncio.timeout(5):
+        while not socket.sent:
+            await asyncio.sleep(0)
+    (answer,) = socket.sent
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert answer.endswith(b"\r\n\r\nno" if path == b"/refuse" else b"\r\n\r\n")
+    connection.connection_lost(None)
