@@ -49,6 +49,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._held: list[bytes] = []
+        self._answering: Any = _Answering(self)
         self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self._is_late)
 
     def data_received(self, data: bytes) -> None:
@@ -104,7 +105,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._in_body = True
         if not self._refused:
             super().on_headers_complete()
-            self.cycle.transport = _Answering(self)  # type: ignore[assignment]
+            self.cycle.transport = self._answering
 
     def on_message_complete(self) -> None:
         self._in_body = False
@@ -186,7 +187,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
 
 class _Answering:
-    """The transport as a cycle of request and answer sees it.
+    """The transport as the connection's cycles of request and answer see it.
 
     It joins what is written at once, and closes only when the client can have read all.
     """
