@@ -51,6 +51,13 @@ FOLLOWING = (
         "RecordOutcome(item.job, item.attempt + 1, outcome))\n",
     ),
     Bug(
+        "a quick attempt forgets to tell its start",
+        "an attempt's start stands on the log before its end",
+        "processors/dispatch/runner.py",
+        "                await self._report(item, outcome, started)\n",
+        "                await self._report(item, outcome)\n",
+    ),
+    Bug(
         "a lease is not renewed",
         "an attempt that is worked on keeps its lease",
         "processors/dispatch/workflow.py",

@@ -36,6 +36,8 @@ def test_where_nobody_dies_every_attempt_ends_by_its_own_outcome(faults: str) ->
         assert failed <= _CLIENTS_OWN, "nothing else costs a job its attempts"
         assert any(isinstance(data, ev.JobSucceeded) for data in said)
         begun = {(data.job, data.attempt) for data in said if isinstance(data, ev.JobStarted)}
+        ended = {(data.job, data.attempt) for data in said if isinstance(data, ev.JobSucceeded)}
+        assert ended <= begun, "a start stands on the log before its end"
         lost = {
             (d.job, d.attempt) for d in said if isinstance(d, ev.AttemptEnded) and d.reason.startswith("lease-lost")
         }
