@@ -215,6 +215,8 @@ def _wrong_cancel(answer: Answer, facts: LogFacts) -> str | None:
     said = facts.jobs.get(answer.about or "") or JobFacts()
     if answer.status == 404:
         return None if not said.accepted else f"the job is on the log and ended as {list(said.ends)}"
+    if not said.accepted and _refused_late(answer, facts):
+        return None  # the job was pending as well, and nothing came of it
     good = said.ends == ("canceled",) if answer.status == 200 else len(said.ends) == 1
     return None if good else f"it ended as {list(said.ends)}"
 

@@ -13,7 +13,7 @@ from infra.cli.audit_told import Answer, LogFacts, confront, wrong
 from infra.errors import OperatorError
 from processors.audit_spill import Spill
 from schemas import events as ev
-from schemas.refusals import InsufficientCredits
+from schemas.refusals import InsufficientCredits, JobUnknown
 from tests.unit.cli.test_read_model_fold import ACCOUNT, accepted, registered, succeeded
 
 STORY: tuple[ev.AnyEvent, ...] = (
@@ -28,6 +28,7 @@ STORY: tuple[ev.AnyEvent, ...] = (
     ev.CommandDuplicate("cmd_2", "0.0.0.0", "job_a", None, "job_d"),
     ev.CommandDuplicate("cmd_3", "0.4.0.0", "asset_b", None, "asset_d"),
     ev.CommandDuplicate("cmd_4", "0.0.0.0", "job_e", None, "job_d"),
+    ev.CommandRefused("cancel-job", JobUnknown("job_r"), "job_r"),
 )
 """One event a command: its place in the story is its offset."""
 
@@ -65,6 +66,7 @@ TRUE = [
     Answer("upload", 202, "ada", "other", {"id": "asset_d"}, "0.9.0.0"),
     Answer("upload", 202, "ada", "more", {"id": "asset_r"}, "0.5.0.0"),
     Answer("cancel", 200, "ada", "x", {}, None, "job_c"),
+    Answer("cancel", 202, "ada", "x", {"id": "job_r", "status": "pending"}, "0.11.0.0", "job_r"),
     Answer("cancel", 409, "ada", "y", {}, None, "job_a"),
     Answer("cancel", 404, "ada", "z", {}, None, "job_z"),
     read("accepted", "0.0.0.0"),
@@ -91,6 +93,8 @@ LIES = [
     Answer("upload", 201, "ada", "k", {"id": "asset_d"}, "0.9.0.0"),
     Answer("cancel", 200, "ada", "k", {}, None, "job_a"),
     Answer("cancel", 404, "ada", "k", {}, None, "job_a"),
+    Answer("cancel", 202, "ada", "k", {"id": "job_r", "status": "pending"}, "0.4.0.0", "job_r"),
+    Answer("cancel", 202, "ada", "k", {"id": "job_r", "status": "canceled"}, "0.11.0.0", "job_r"),
     read("accepted", "0.1.0.0"),
     read("failed", "0.0.0.0"),
     Answer("read", 404, "ada", "", {}, None, "job_a", "0.0.0.0"),
