@@ -2,12 +2,9 @@
 
 The store holds what stands on the topic, byte for byte, plus decoded copies of what was used lately. It is changed by
 drafts before their transaction commits and thrown away with its owner when the outcome is unknown, so it never has to
-be undone (spike.md section 7). Timers are a heap over the first nine bytes of each value; entries that a later write
-made stale are counted, dropped when they come up, and cleared away together once they are half of the heap: a million
-keys that wait for their day are never gone through because of the leases beside them.
+be undone (spike.md section 7). The first nine bytes of each value say when a tick has to look at it (`alarms`).
 """
 
-import heapq
 import itertools
 from collections.abc import Callable, Iterable, MutableMapping
 from operator import attrgetter
@@ -29,6 +26,7 @@ from processors.accounts.state import (
     position_key,
     suspect_key,
 )
+from processors.alarms import Alarms
 from processors.assets.state import Album, Asset, Purge, Reuse, Shared
 from processors.jobs.state import Job
 from processors.overlay import Changes, Record, typed
@@ -52,7 +50,6 @@ _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     "position": msgspec.json.Decoder(Progress),
     "suspect": msgspec.json.Decoder(Suspect),
 }
-STALE_TIMERS_MAX = 1_024  # are left where they are, however few others there are
 HOT_RECORDS_MAX = 2_000  # of half a KiB or more, in each of the partitions of a process
 
 
@@ -93,9 +90,8 @@ class Store:
         self._values: MutableMapping[str, bytes] = {} if values is None else values
         self._hot: dict[str, Record | None] = {}
         self._dirty: Changes = {}
-        self._timers: list[tuple[int, str]] = []
+        self._alarms = Alarms(self._is_live)
         self._loaded_timed: set[str] = set()
-        self._stale = 0  # at least as many of the timers as will not count any more
 
     def load(self, records: Iterable[ports.Record]) -> None:
         """Take records of the topic as they stand there, in the topic's order; `loaded` ends the cold start."""
@@ -112,12 +108,11 @@ class Store:
                 values[name] = value
 
     def loaded(self) -> None:
-        """Build the timers from the values that had one when they were loaded."""
+        """Set the alarms of the values that had one when they were loaded."""
         values = self._values
-        self._timers = [(due, key) for key in self._loaded_timed if (due := state_due_ms(values.get(key, NO_TIMER)))]
+        due = ((state_due_ms(values.get(key, NO_TIMER)), key) for key in self._loaded_timed)
+        self._alarms.load(alarm for alarm in due if alarm[0])
         self._loaded_timed.clear()
-        heapq.heapify(self._timers)
-        self._stale = 0
 
     def values(self) -> MutableMapping[str, bytes]:
         """The state records as they stand on the topic, by key; do not change it."""
@@ -160,14 +155,17 @@ class Store:
                 if before is not None:
                     writes.append((key.encode(), None))
                     if not before.startswith(NO_TIMER):
-                        self._stale += 1
+                        self._alarms.change(key, state_due_ms(before), 0)
                 del hot[key]
                 continue
             due_ms, due = _DUE_MS.get(type(record)), 0
             if due_ms is not None:
                 due = due_ms(record)
                 if self._keeps_timers:
-                    self._time(key, values.get(key), due)
+                    before = values.get(key)
+                    due_before = state_due_ms(before) if before is not None else 0
+                    if due != due_before:
+                        self._alarms.change(key, due_before, due)
             value = values[key] = encode_state(record, due)
             writes.append((key.encode(), value))
             if type(record) is Idempotency:
@@ -176,46 +174,20 @@ class Store:
         self._bound()
         return writes
 
-    def _time(self, key: str, before: bytes | None, due: int) -> None:
-        """The timer of `key` is now `due` (0: none); `before` is the value that had the earlier one."""
-        due_before = state_due_ms(before) if before is not None else 0
-        if due_before == due:
-            return
-        if due_before:
-            self._stale += 1
-        if due:
-            heapq.heappush(self._timers, (due, key))
-
     def next_due_ms(self) -> int | None:
         """When the next timer ends, None when none runs."""
-        self._drop_stale()
-        return self._timers[0][0] if self._timers else None
+        first = self._alarms.first()
+        return None if first is None else first[0]
 
     def due(self, time_ms: int, items_max: int) -> tuple[str, ...]:
         """The keys whose time has come, by due time and key; they stay due until a change moves or ends them."""
-        found: list[tuple[int, str]] = []
-        while self._timers and self._timers[0][0] <= time_ms and len(found) < items_max:
-            entry = heapq.heappop(self._timers)
-            if self._is_live(entry) and (not found or found[-1] != entry):
-                found.append(entry)
-            else:
-                self._stale -= 1
-        for entry in found:
-            heapq.heappush(self._timers, entry)
-        return tuple(key for _, key in found)
+        return self._alarms.due(time_ms, items_max)
 
-    def _is_live(self, entry: tuple[int, str]) -> bool:
-        return state_due_ms(self._values.get(entry[1], NO_TIMER)) == entry[0]
-
-    def _drop_stale(self) -> None:
-        while self._timers and not self._is_live(self._timers[0]):
-            heapq.heappop(self._timers)
-            self._stale -= 1
+    def _is_live(self, alarm: tuple[int, str]) -> bool:
+        return state_due_ms(self._values.get(alarm[1], NO_TIMER)) == alarm[0]
 
     def _bound(self) -> None:
-        if self._stale > max(STALE_TIMERS_MAX, len(self._timers) // 2):
-            self._timers = sorted({entry for entry in self._timers if self._is_live(entry)})
-            self._stale = 0
+        self._alarms.tidy()
         most = HOT_RECORDS_MAX if self._hot_records_max is None else self._hot_records_max
         excess = len(self._hot) - most
         if excess > 0:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from infra.kafka.ports import Record
 from processors import store as store_module
 from processors.accounts.state import Idempotency, Queued, idempotency_key, queued_key
+from processors.assets.state import Purge, purge_key
 from processors.effects import REPLIES_A_RECORD_MAX, reply_records
 from processors.store import Store
 from schemas.codec import STATE_VERSION, StateTooNew, encode_state
@@ -65,6 +66,11 @@ def test_a_record_of_a_newer_release_is_refused_at_load() -> None:
         Store(0).load([Record(0, 0, b"acct_anna|job|job_1", bytes((STATE_VERSION + 1,)) + bytes(8) + b"{}")])
 
 
+def purge(retry_at_ms: int) -> Purge:
+    """A record that waits for a tick as well, but not for days."""
+    return Purge(("key",), 1, retry_at_ms)
+
+
 moves = st.lists(st.tuples(st.integers(0, 5), st.one_of(st.none(), st.integers(1, 50))), max_size=60)
 
 
@@ -75,8 +81,8 @@ def test_due_is_what_a_search_through_everything_would_find(
 ) -> None:
     store, expected = Store(0), dict[str, int]()
     for number, due in steps:
-        key = idempotency_key(ANNA, str(number))
-        store.change({key: None if due is None else key_record(due)})
+        key = (purge_key if number % 2 else idempotency_key)(ANNA, str(number))
+        store.change({key: None if due is None else purge(due) if number % 2 else key_record(due)})
         store.take_writes()
         expected.pop(key, None)
         if due is not None:
@@ -93,22 +99,23 @@ def test_timers_stay_bounded_while_a_lease_is_renewed_again_and_again() -> None:
     for due in range(1, 20_000):
         store.change({key: key_record(due)})
         store.take_writes()
-    assert len(store._timers) < 5_000
+    assert len(store._alarms) < 5_000
     assert store.next_due_ms() == 19_999
 
 
 def test_keys_that_wait_are_not_gone_through_again_as_they_become_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    store, looked_at = Store(0), list[str]()
+    looked_at, looked = list[str](), Store._is_live
 
-    def is_live(entry: tuple[int, str]) -> bool:
-        looked_at.append(entry[1])
-        return True
+    def is_live(store: Store, alarm: tuple[int, str]) -> bool:
+        looked_at.append(alarm[1])
+        return looked(store, alarm)
 
-    monkeypatch.setattr(store, "_is_live", is_live)
+    monkeypatch.setattr(Store, "_is_live", is_live)
+    store, lease = Store(0), purge_key(ANNA, "p")
     for number in range(20_000):
-        store.change({idempotency_key(ANNA, str(number)): key_record(1_000 + number)})
+        store.change({idempotency_key(ANNA, str(number)): key_record(1_000 + number), lease: purge(number + 1)})
         store.take_writes()
-    assert looked_at == []
+    assert set(looked_at) == {lease}
 
 
 def test_timers_of_what_has_ended_are_cleared_away() -> None:
@@ -118,7 +125,8 @@ def test_timers_of_what_has_ended_are_cleared_away() -> None:
     store.take_writes()
     store.change(dict.fromkeys(keys[1:]))
     store.take_writes()
-    assert store._timers == [(7, keys[0])]
+    assert len(store._alarms) == 1
+    assert store.next_due_ms() == 7
 
 
 def test_replies_are_packed_by_gateway_in_order() -> None:

@@ -1,0 +1,106 @@
+"""Alarms: when a tick has to look at which state record, as heaps of (due time, key).
+
+An entry is made whenever a record gets another due time than it had, and counts as long as the record still has it.
+Entries that no longer count are counted, dropped when they come up, and cleared away together once they are half of
+their heap. What waits for days (keys, assets) has a heap of its own: a million keys are never gone through because of
+the leases beside them, and what jobs leave behind is no more than there are jobs.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable
+
+STALE_MAX = 1_024  # are left where they are, however few others there are
+_WAIT_FOR_DAYS = frozenset({"idempotency", "asset"})
+Alarm = tuple[int, str]
+
+
+class _Heap:
+    """`stale` is at least the number of entries that do not count any more."""
+
+    __slots__ = ("_is_live", "entries", "stale")
+
+    def __init__(self, is_live: Callable[[Alarm], bool]) -> None:
+        self._is_live = is_live
+        self.entries: list[Alarm] = []
+        self.stale = 0
+
+    def first(self) -> Alarm | None:
+        """The earliest that counts; those before it are dropped."""
+        entries = self.entries
+        while entries:
+            if self._is_live(entries[0]):
+                return entries[0]
+            self.drop()
+        return None
+
+    def drop(self) -> None:
+        """Take the earliest away, one that does not count or that stands there twice."""
+        heapq.heappop(self.entries)
+        self.stale -= 1
+
+    def tidy(self) -> None:
+        """Clear away what does not count where it is more than half."""
+        if self.stale > max(STALE_MAX, len(self.entries) // 2):
+            self.entries = list(dict.fromkeys(filter(self._is_live, self.entries)))
+            heapq.heapify(self.entries)
+            self.stale = 0
+
+
+class Alarms:
+    """All alarms of a partition; `is_live` tells whether the record still has that due time."""
+
+    def __init__(self, is_live: Callable[[Alarm], bool]) -> None:
+        self._soon, self._late = self._heaps = _Heap(is_live), _Heap(is_live)
+
+    def __len__(self) -> int:
+        return len(self._soon.entries) + len(self._late.entries)
+
+    def load(self, alarms: Iterable[Alarm]) -> None:
+        """Begin with these, each of which counts."""
+        for alarm in alarms:
+            self._of(alarm[1]).entries.append(alarm)
+        for heap in self._heaps:
+            heapq.heapify(heap.entries)
+
+    def change(self, key: str, due_before: int, due: int) -> None:
+        """The record under `key` is due at another time than before; 0 is never."""
+        heap = self._of(key)
+        if due_before:
+            heap.stale += 1
+        if due:
+            heapq.heappush(heap.entries, (due, key))
+
+    def first(self) -> Alarm | None:
+        """The earliest, by due time and key."""
+        heap = self._earliest()
+        return heap.first() if heap is not None else None
+
+    def due(self, time_ms: int, items_max: int) -> tuple[str, ...]:
+        """The keys whose time has come, by due time and key, each once; asking changes nothing."""
+        found: list[Alarm] = []
+        while len(found) < items_max and (heap := self._earliest()) is not None and heap.entries[0][0] <= time_ms:
+            alarm = heap.entries[0]
+            if found and found[-1] == alarm:
+                heap.drop()
+            else:
+                found.append(heapq.heappop(heap.entries))
+        for alarm in found:
+            heapq.heappush(self._of(alarm[1]).entries, alarm)
+        return tuple(key for _, key in found)
+
+    def tidy(self) -> None:
+        """Keep what does not count any more within its bounds."""
+        for heap in self._heaps:
+            heap.tidy()
+
+    def _earliest(self) -> _Heap | None:
+        """The heap whose first alarm is the earliest of all."""
+        soon, late = self._soon.first(), self._late.first()
+        if soon is None or late is None:
+            return self._soon if soon is not None else self._late if late is not None else None
+        return self._soon if soon <= late else self._late
+
+    def _of(self, key: str) -> _Heap:
+        return self._late if key.split("|", 2)[1] in _WAIT_FOR_DAYS else self._soon
