@@ -75,7 +75,7 @@ class Alarms:
     def first(self) -> Alarm | None:
         """The earliest, by due time and key."""
         heap = self._earliest()
-        return heap.first() if heap is not None else None
+        return None if heap is None else heap.entries[0]
 
     def due(self, time_ms: int, items_max: int) -> tuple[str, ...]:
         """The keys whose time has come, by due time and key, each once; asking changes nothing."""
@@ -97,10 +97,8 @@ class Alarms:
 
     def _earliest(self) -> _Heap | None:
         """The heap whose first alarm is the earliest of all."""
-        soon, late = self._soon.first(), self._late.first()
-        if soon is None or late is None:
-            return self._soon if soon is not None else self._late if late is not None else None
-        return self._soon if soon <= late else self._late
+        heaps = [heap for heap in self._heaps if heap.first() is not None]
+        return min(heaps, key=lambda heap: heap.entries[0], default=None)
 
     def _of(self, key: str) -> _Heap:
         return self._late if key.split("|", 2)[1] in _WAIT_FOR_DAYS else self._soon

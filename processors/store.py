@@ -50,7 +50,7 @@ _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     "position": msgspec.json.Decoder(Progress),
     "suspect": msgspec.json.Decoder(Suspect),
 }
-HOT_RECORDS_MAX = 2_000  # of half a KiB or more, in each of the partitions of a process
+HOT_RECORDS_MAX = 1_000  # of half a KiB or more, in each of the partitions of a process
 
 
 def decode_record(key: str, value: bytes) -> Record:
