@@ -9,7 +9,9 @@ the leases beside them, and what jobs leave behind is no more than there are job
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
+
+from schemas.codec import NO_TIMER, state_due_ms
 
 STALE_MAX = 1_024  # are left where they are, however few others there are
 _WAIT_FOR_DAYS = frozenset({"idempotency", "asset"})
@@ -19,18 +21,22 @@ Alarm = tuple[int, str]
 class _Heap:
     """`stale` is at least the number of entries that do not count any more."""
 
-    __slots__ = ("_is_live", "entries", "stale")
+    __slots__ = ("_values", "entries", "stale")
 
-    def __init__(self, is_live: Callable[[Alarm], bool]) -> None:
-        self._is_live = is_live
+    def __init__(self, values: Mapping[str, bytes]) -> None:
+        self._values = values
         self.entries: list[Alarm] = []
         self.stale = 0
+
+    def counts(self, alarm: Alarm) -> bool:
+        """Whether the record still has that due time."""
+        return state_due_ms(self._values.get(alarm[1], NO_TIMER)) == alarm[0]
 
     def first(self) -> Alarm | None:
         """The earliest that counts; those before it are dropped."""
         entries = self.entries
         while entries:
-            if self._is_live(entries[0]):
+            if self.counts(entries[0]):
                 return entries[0]
             self.drop()
         return None
@@ -43,16 +49,18 @@ class _Heap:
     def tidy(self) -> None:
         """Clear away what does not count where it is more than half."""
         if self.stale > max(STALE_MAX, len(self.entries) // 2):
-            self.entries = list(dict.fromkeys(filter(self._is_live, self.entries)))
+            self.entries = list(dict.fromkeys(filter(self.counts, self.entries)))
             heapq.heapify(self.entries)
             self.stale = 0
 
 
 class Alarms:
-    """All alarms of a partition; `is_live` tells whether the record still has that due time."""
+    """All alarms of a partition, whose state records are `values`. Nothing here knows the store that holds both:
+    whoever throws that away gets the memory of a whole partition back at once, without a collection.
+    """
 
-    def __init__(self, is_live: Callable[[Alarm], bool]) -> None:
-        self._soon, self._late = self._heaps = _Heap(is_live), _Heap(is_live)
+    def __init__(self, values: Mapping[str, bytes]) -> None:
+        self._soon, self._late = self._heaps = _Heap(values), _Heap(values)
 
     def __len__(self) -> int:
         return len(self._soon.entries) + len(self._late.entries)

@@ -90,7 +90,7 @@ class Store:
         self._values: MutableMapping[str, bytes] = {} if values is None else values
         self._hot: dict[str, Record | None] = {}
         self._dirty: Changes = {}
-        self._alarms = Alarms(self._is_live)
+        self._alarms = Alarms(self._values)
         self._loaded_timed: set[str] = set()
 
     def load(self, records: Iterable[ports.Record]) -> None:
@@ -182,9 +182,6 @@ class Store:
     def due(self, time_ms: int, items_max: int) -> tuple[str, ...]:
         """The keys whose time has come, by due time and key; they stay due until a change moves or ends them."""
         return self._alarms.due(time_ms, items_max)
-
-    def _is_live(self, alarm: tuple[int, str]) -> bool:
-        return state_due_ms(self._values.get(alarm[1], NO_TIMER)) == alarm[0]
 
     def _bound(self) -> None:
         self._alarms.tidy()

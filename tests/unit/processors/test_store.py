@@ -1,10 +1,14 @@
 """The store: what it writes, what it forgets, and which timers it wakes."""
 
+import gc
+import weakref
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.kafka.ports import Record
+from processors import alarms
 from processors import store as store_module
 from processors.accounts.state import Idempotency, Queued, idempotency_key, queued_key
 from processors.assets.state import Purge, purge_key
@@ -104,18 +108,31 @@ def test_timers_stay_bounded_while_a_lease_is_renewed_again_and_again() -> None:
 
 
 def test_keys_that_wait_are_not_gone_through_again_as_they_become_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked_at, looked = list[str](), Store._is_live
+    looked_at, looked = list[str](), alarms._Heap.counts
 
-    def is_live(store: Store, alarm: tuple[int, str]) -> bool:
+    def counts(heap: alarms._Heap, alarm: tuple[int, str]) -> bool:
         looked_at.append(alarm[1])
-        return looked(store, alarm)
+        return looked(heap, alarm)
 
-    monkeypatch.setattr(Store, "_is_live", is_live)
+    monkeypatch.setattr(alarms._Heap, "counts", counts)
     store, lease = Store(0), purge_key(ANNA, "p")
     for number in range(20_000):
         store.change({idempotency_key(ANNA, str(number)): key_record(1_000 + number), lease: purge(number + 1)})
         store.take_writes()
     assert set(looked_at) == {lease}
+
+
+def test_a_store_that_is_thrown_away_is_gone_at_once() -> None:
+    store = Store(0)
+    store.change({idempotency_key(ANNA, "1"): key_record(7)})
+    store.take_writes()
+    gone = weakref.ref(store)
+    gc.disable()
+    try:
+        del store
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_timers_of_what_has_ended_are_cleared_away() -> None:
