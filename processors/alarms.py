@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping
 
+from processors.accounts.state import split_key
 from schemas.codec import NO_TIMER, state_due_ms
 
 STALE_MAX = 1_024  # are left where they are, however few others there are
@@ -72,8 +73,11 @@ class Alarms:
         for heap in self._heaps:
             heapq.heapify(heap.entries)
 
-    def change(self, key: str, due_before: int, due: int) -> None:
-        """The record under `key` is due at another time than before; 0 is never."""
+    def change(self, key: str, before: bytes | None, due: int) -> None:
+        """The record under `key`, whose value was `before`, is due at `due` now; 0 is never."""
+        due_before = 0 if before is None else state_due_ms(before)
+        if due == due_before:
+            return
         heap = self._of(key)
         if due_before:
             heap.stale += 1
@@ -109,4 +113,4 @@ class Alarms:
         return min(heaps, key=lambda heap: heap.entries[0], default=None)
 
     def _of(self, key: str) -> _Heap:
-        return self._late if key.split("|", 2)[1] in _WAIT_FOR_DAYS else self._soon
+        return self._late if split_key(key)[1] in _WAIT_FOR_DAYS else self._soon

@@ -154,18 +154,14 @@ class Store:
                 before = values.pop(key, None)
                 if before is not None:
                     writes.append((key.encode(), None))
-                    if not before.startswith(NO_TIMER):
-                        self._alarms.change(key, state_due_ms(before), 0)
+                    self._alarms.change(key, before, 0)
                 del hot[key]
                 continue
             due_ms, due = _DUE_MS.get(type(record)), 0
             if due_ms is not None:
                 due = due_ms(record)
                 if self._keeps_timers:
-                    before = values.get(key)
-                    due_before = state_due_ms(before) if before is not None else 0
-                    if due != due_before:
-                        self._alarms.change(key, due_before, due)
+                    self._alarms.change(key, values.get(key), due)
             value = values[key] = encode_state(record, due)
             writes.append((key.encode(), value))
             if type(record) is Idempotency:

@@ -25,17 +25,16 @@ from tests.bench import decide
 from tests.bench.children import BenchChild
 from tests.bench.clients import shapes
 from tests.bench.load import Shape, run_load
-from tests.bench.parts.batches import ON_THE_LOG, batch
-from tests.bench.parts.latencies import ECHO
-from tests.bench.parts.submits import BODY as SUBMIT
+from tests.bench.parts import batches, decisions, latencies, submits
 from tests.bench.station import Station, station
 
 LOOKS_A_SECOND = 250
 SECONDS = 10
-WARM_S = 5.0
-CONNECTIONS = {"submits": 64, "batches": 32, "echo": 32}
-ITEMS_A_BATCH = 50
-COMMANDS_A_ROUND = 10_000
+CONNECTIONS = {
+    "submits": submits.CONNECTIONS,
+    "batches": batches.CONNECTIONS,
+    "echo": latencies.RESULT_CONNECTIONS,
+}
 LINES_MAX = 24
 ALL_ROLES = ("processor-0", "dispatcher-0", "projector-0", "gateway-0")
 OURS = ("schemas/", "ingest/", "processors/", "projections/", "api/", "infra/")
@@ -87,7 +86,7 @@ async def _decisions(at: Station, processor: BenchChild, seconds: int, raw: Path
     """Rounds of submits that stand on the log already."""
     async with decide.Answers(at.settings) as answers:
         numbers = itertools.count()
-        one = partial(decide.ours, at.settings, answers, processor, count=COMMANDS_A_ROUND)
+        one = partial(decide.ours, at.settings, answers, processor, count=decisions.COMMANDS_A_ROUND)
         await one(next(numbers))
         with looked_at(processor, seconds, raw) as going_on:
             while going_on():
@@ -101,7 +100,7 @@ def _requests(at: Station, scene: str, child: BenchChild, seconds: int, raw: Pat
     def load(run_s: float) -> None:
         run_load(at.load(f"{scene}-{time.monotonic_ns()}", CONNECTIONS[scene], what, run_s=run_s))
 
-    load(WARM_S)
+    load(submits.WARM_S)
     with looked_at(child, seconds, raw) as going_on:
         while going_on():
             load(1.0)
@@ -110,11 +109,11 @@ def _requests(at: Station, scene: str, child: BenchChild, seconds: int, raw: Pat
 def _shapes(at: Station, scene: str) -> Iterable[Shape]:
     match scene:
         case "batches":
-            return [batch(token, ITEMS_A_BATCH, ON_THE_LOG) for token in at.tokens]
+            return [batches.batch(token, batches.PAIRED[0], batches.ON_THE_LOG) for token in at.tokens]
         case "echo":
-            return shapes(at.tokens, ECHO, "wait=30")
+            return shapes(at.tokens, latencies.ECHO, "wait=30")
         case _:
-            return shapes(at.tokens, SUBMIT, ON_THE_LOG)
+            return shapes(at.tokens, submits.BODY, batches.ON_THE_LOG)
 
 
 def profile(at: Station, scene: str, role: str, seconds: int, raw: Path) -> None:
